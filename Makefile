@@ -1,0 +1,72 @@
+# Everything a person types here; `make` alone lists it. CI runs .ci/run, which calls check and test.
+# Another Python: make test PYTHON=python3.12 (the environment is made anew when it changes).
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet
+INSTALL_DEBIAN_PACKAGES := .ci/install-debian-packages.sh
+say := @printf '==> %s\n'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo "ARGS=... is handed to demo, test and bench: make test ARGS='-k redis -x'"
+
+demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit rate
+	@$(VENV)/bin/perfsdk demo $(ARGS)
+
+test: $(VENV)/.dev ## run the tests; the servers they need are installed where that is allowed
+	@$(INSTALL_DEBIAN_PACKAGES) < tests/debian-packages.txt || true
+	$(say) 'running the tests'
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## lint, formatting, types, import direction, generated files
+	$(say) 'ruff check'
+	@$(VENV)/bin/ruff check
+	$(say) 'ruff format --check'
+	@$(VENV)/bin/ruff format --check
+	$(say) 'mypy'
+	@$(VENV)/bin/mypy
+	$(say) 'lint-imports'
+	@$(VENV)/bin/lint-imports --no-logo --cache-dir .import_linter_cache
+	$(say) 'grafana/build.py --check'
+	@$(VENV)/bin/python grafana/build.py --check
+
+format: $(VENV)/.dev ## rewrite the sources as ruff wants them
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+
+bench: $(VENV)/.dev ## measure the cost beside other libraries (wrk is used where it can be had)
+	@echo 'wrk wrk' | $(INSTALL_DEBIAN_PACKAGES) || true
+	$(say) 'running the benchmarks'
+	@$(VENV)/bin/python tests/bench/run.py $(ARGS)
+
+clean: ## remove the environment, caches and built files
+	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment grows in steps, so that the first demo waits for nothing it does not need.
+# Each stamp is touched last: what was interrupted is done again.
+
+$(VENV)/.made-with-$(notdir $(PYTHON)):
+	$(say) 'making $(VENV) with $(PYTHON)'
+	@.ci/make-venv.sh '$(PYTHON)' '$(VENV)'
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml $(VENV)/.made-with-$(notdir $(PYTHON))
+	$(say) 'installing perfsdk and what the demo needs into $(VENV)'
+	@$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.demo
+	$(say) 'installing what tests and checks need into $(VENV)'
+	@$(PIP_INSTALL) --upgrade 'pip>=25.1' # the first that knows --group
+	@$(PIP_INSTALL) --editable '.[exporter,demo]' --group dev
+	@touch $@

@@ -1,0 +1,1 @@
+"""The sidecar: serves the exact totals of all worker processes to Prometheus."""

@@ -1,0 +1,202 @@
+"""Every metric once: name, kind, unit, help, labels, buckets and how processes are aggregated.
+
+Names are OpenTelemetry's semantic conventions in Prometheus spelling wherever a convention
+exists. All durations are seconds, all sizes bytes. Dashboards, rules and documentation are
+tested against this file.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "min", "max", "newest", "oldest", "worker"]
+
+HTTP14 = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+DB14 = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CACHE12 = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0)
+COUNT = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
+
+OVERFLOW = "<overflow>"
+"""The value of every label of the one series that takes what a bound turned away."""
+
+LABEL_BOUNDS = {"http_route": 2000, "db_collection_name": 200, "cache_name": 50, "error_type": 50}
+"""How many values a label may take in one process; what is over becomes `<overflow>`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric as the page shows it.
+
+    `bounds` are the upper bounds of a histogram's classic buckets without `+Inf`. `native` adds
+    exponential buckets of schema 3. `merge` says how the values of several processes become
+    one: counters and histograms always sum; a gauge of kind `oldest` holds a start time on the
+    monotonic clock (0: none) and is shown as an age in seconds.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    unit: str = ""
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    merge: Merge = "sum"
+    native: bool = False
+    max_series: int = 2000
+
+
+HTTP_SERVER_REQUEST_DURATION = Metric(
+    name="http_server_request_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time from the first event of a request to the end of the send of its last body byte.",
+    labels=("http_request_method", "http_route", "http_response_status_code", "error_type"),
+    bounds=HTTP14,
+    native=True,
+    max_series=10_000,
+)
+HTTP_SERVER_ACTIVE_REQUESTS = Metric(
+    name="http_server_active_requests",
+    kind="gauge",
+    help="Requests being served now.",
+    labels=("http_request_method",),
+)
+HTTP_SERVER_OLDEST_REQUEST_AGE = Metric(
+    name="http_server_oldest_request_age_seconds",
+    kind="gauge",
+    unit="seconds",
+    help="Age of the oldest request being served; 0 when there is none.",
+    merge="oldest",
+)
+HTTP_SERVER_REQUEST_BODY_SIZE = Metric(
+    name="http_server_request_body_size_bytes",
+    kind="histogram",
+    unit="bytes",
+    help="Body bytes really received for a request.",
+    labels=("http_request_method", "http_route"),
+    bounds=BYTES,
+)
+HTTP_SERVER_RESPONSE_BODY_SIZE = Metric(
+    name="http_server_response_body_size_bytes",
+    kind="histogram",
+    unit="bytes",
+    help="Body bytes really sent for a request.",
+    labels=("http_request_method", "http_route"),
+    bounds=BYTES,
+)
+
+COMPONENTS = ("app", "db", "cache", "http_client", "pool_wait")
+BANDS = ("typical", "tail")
+
+HTTP_SERVER_REQUEST_COMPONENT = Metric(
+    name="http_server_request_component_seconds_total",
+    kind="counter",
+    unit="seconds",
+    help="Where the time of requests went; the components of a request add up to its duration.",
+    labels=("http_route", "component", "band"),
+)
+HTTP_SERVER_REQUEST_BAND = Metric(
+    name="http_server_request_band_total",
+    kind="counter",
+    help="Requests by band; tail is slower than the recent 95th percentile of the route.",
+    labels=("http_route", "band"),
+)
+HTTP_SERVER_REQUEST_DB_CALLS = Metric(
+    name="http_server_request_db_calls",
+    kind="histogram",
+    help="Database operations of one request.",
+    labels=("http_route",),
+    bounds=COUNT,
+)
+HTTP_SERVER_REQUEST_CACHE_CALLS = Metric(
+    name="http_server_request_cache_calls",
+    kind="histogram",
+    help="Cache operations of one request.",
+    labels=("http_route",),
+    bounds=COUNT,
+)
+
+DB_CLIENT_OPERATION_DURATION = Metric(
+    name="db_client_operation_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time of one database operation as the application sees it; a batch is one.",
+    labels=(
+        "db_system_name",
+        "db_namespace",
+        "db_operation_name",
+        "db_collection_name",
+        "error_type",
+    ),
+    bounds=DB14,
+    native=True,
+)
+
+CACHE_REQUESTS = Metric(
+    name="cache_requests_total",
+    kind="counter",
+    help="Keys looked up, by result; the hit rate is hits over all.",
+    labels=("cache_system", "cache_name", "cache_result"),
+)
+CACHE_OPERATION_DURATION = Metric(
+    name="cache_operation_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time of one cache operation as the application sees it; a pipeline is one.",
+    labels=("cache_system", "cache_name", "cache_operation", "error_type"),
+    bounds=CACHE12,
+    native=True,
+)
+CACHE_LOAD_DURATION = Metric(
+    name="cache_load_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="What a miss costs: the time of the loader.",
+    labels=("cache_system", "cache_name"),
+    bounds=HTTP14,
+)
+CACHE_ENTRIES = Metric(
+    name="cache_entries",
+    kind="gauge",
+    help="Entries held by in-process caches.",
+    labels=("cache_system", "cache_name"),
+)
+CACHE_MAX_ENTRIES = Metric(
+    name="cache_max_entries",
+    kind="gauge",
+    help="Entries that in-process caches may hold.",
+    labels=("cache_system", "cache_name"),
+)
+
+WORKERS = Metric(
+    name="perfsdk_workers",
+    kind="gauge",
+    help="Live processes that record.",
+)
+INTEGRATION_INFO = Metric(
+    name="perfsdk_integration_info",
+    kind="gauge",
+    help="Integrations and their status: active, unsupported, failed or disabled.",
+    labels=("library", "version", "status"),
+    merge="max",
+)
+INTERNAL_ERRORS = Metric(
+    name="perfsdk_internal_errors_total",
+    kind="counter",
+    help="Errors inside the SDK that were kept from the application.",
+    labels=("where",),
+)
+SERIES = Metric(
+    name="perfsdk_series",
+    kind="gauge",
+    help="Series that live processes hold.",
+    labels=("metric",),
+)
+DROPPED_SERIES = Metric(
+    name="perfsdk_dropped_series_total",
+    kind="counter",
+    help="Series turned away by a bound; their values are in the overflow series or lost.",
+    labels=("metric", "label"),
+)
+
+METRICS = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

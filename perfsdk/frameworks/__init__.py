@@ -1,0 +1,1 @@
+"""Inbound: one small file for each web framework, over what all of them share."""

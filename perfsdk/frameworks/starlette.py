@@ -1,0 +1,176 @@
+"""Starlette (0.36 and newer): the whole template of the route, in constant time.
+
+The router calls `handle` of each mount and route that it chose, on every version and also when
+a middleware passed on a copy of the scope; there the exchange learns the way to its route. What
+a request chose is remembered by object, so no template is built or compared twice.
+https://www.starlette.io/routing/
+"""
+
+import asyncio
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from perfsdk import guard
+from perfsdk.frameworks.asgi import EXCHANGE, App, Exchange, Middleware, Receive, Scope, Send
+from perfsdk.frameworks.http_server import (
+    REDIRECT,
+    UNMATCHED,
+    UNRESOLVED,
+    UNROUTED,
+    HttpServer,
+    Route,
+)
+from perfsdk.wrapping.patches import Patches
+
+MAX_REMEMBERED = 4000
+"""Routes remembered by object; an application that makes routes as it goes is forgotten."""
+
+Handle = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
+
+
+def is_application(app: object) -> bool:
+    """Whether this is a Starlette application (FastAPI's are); imports nothing."""
+    module = sys.modules.get("starlette.applications")
+    return module is not None and isinstance(app, module.Starlette)
+
+
+def patch_routing(patches: Patches) -> None:
+    """Have mounts and routes of this process tell the exchange that they were chosen."""
+    routing = sys.modules["starlette.routing"]
+    patches.replace(routing.Mount, "handle", _tell_mount)
+    patches.replace(routing.Route, "handle", _tell_route)
+
+
+def instrument_application(app: Any, server: HttpServer, patches: Patches) -> None:
+    """Put a middleware outside everything else of the application, also if it serves already."""
+    find_route = RouteFinder(server).find
+
+    def wrap(stack: App) -> App:
+        return Middleware(stack, server, find_route)
+
+    def make_build(build: Callable[[], App]) -> Callable[[], App]:
+        @functools.wraps(build)
+        def build_middleware_stack() -> App:
+            return wrap(build())
+
+        return build_middleware_stack
+
+    patches.replace(app, "build_middleware_stack", make_build)
+    if app.middleware_stack is not None:
+        app.middleware_stack = wrap(app.middleware_stack)
+    patches.on_undo(functools.partial(_unwrap_stack, app))
+    patches.replace(app.router, "default", _tell_unmatched)
+
+
+class RouteFinder:
+    """Finds the series of the route that an exchange took, remembered by the route's identity."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        # The object is kept beside its series, else its id could be given to another one.
+        self._remembered: dict[int | tuple[str, int], tuple[object, Route]] = {}
+
+    def find(self, exchange: Exchange, scope: Scope) -> Route:
+        """The route of an exchange whose response is complete."""
+        matched = exchange.matched
+        prefix = exchange.prefix
+        key = (prefix, id(matched)) if prefix else id(matched)
+        known = self._remembered.get(key)
+        if known is not None and known[0] is matched:
+            return known[1]
+        if matched is None:
+            matched = scope.get("route")  # a route class with a `handle` of its own
+        if matched is None:
+            return self._server.route(_unmatched_label(exchange, scope))
+        if isinstance(matched, sys.modules["starlette.routing"].Mount):
+            return self._server.route(_mount_label(exchange, matched))
+        return self._remember(key, matched, prefix)
+
+    def _remember(self, key: int | tuple[str, int], matched: Any, prefix: str) -> Route:
+        path = getattr(matched, "path", None)
+        if not isinstance(path, str):
+            guard.log_once(
+                f"route {type(matched)}",
+                "perfsdk: routes of class %s tell no template; their requests count as %s",
+                type(matched).__qualname__,
+                UNRESOLVED,
+            )
+            self._server.recorder.count_error("route.unresolved")
+            return self._server.route(UNRESOLVED)
+        route = self._server.route(prefix + path or "/")
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[key] = (matched, route)
+        return route
+
+
+def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a plain function that returns a coroutine be told as one that is `async def`.
+
+    The wrapped method is one, and a frame of our own around it would cost every request.
+    """
+    if sys.version_info >= (3, 12):
+        return inspect.markcoroutinefunction(function)
+    marker = getattr(asyncio.coroutines, "_is_coroutine", None)
+    vars(function)["_is_coroutine"] = marker
+    return function
+
+
+def _tell_route(wrapped: Handle) -> Handle:
+    @functools.wraps(wrapped)
+    def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        exchange = scope.get(EXCHANGE)
+        if exchange is not None:
+            exchange.matched = self
+        return wrapped(self, scope, receive, send)
+
+    return as_coroutine_function(handle)
+
+
+def _tell_mount(wrapped: Handle) -> Handle:
+    @functools.wraps(wrapped)
+    def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        exchange = scope.get(EXCHANGE)
+        if exchange is not None:
+            exchange.prefix += self.path
+            exchange.matched = self
+        return wrapped(self, scope, receive, send)
+
+    return as_coroutine_function(handle)
+
+
+def _tell_unmatched(default: App) -> App:
+    @functools.wraps(default)
+    def unmatched(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        exchange = scope.get(EXCHANGE)
+        if exchange is not None:
+            exchange.unmatched = True
+        return default(scope, receive, send)
+
+    return as_coroutine_function(unmatched)
+
+
+def _unmatched_label(exchange: Exchange, scope: Scope) -> str:
+    # The router leaves itself in the scope; after a copy of the scope only `default` tells.
+    if exchange.unmatched:
+        return UNMATCHED
+    if "router" not in scope:
+        return UNROUTED
+    return REDIRECT if 300 <= exchange.status < 400 else UNMATCHED
+
+
+def _mount_label(exchange: Exchange, mount: Any) -> str:
+    """Nothing below the mount was chosen: a file of it, or no route of the router in it."""
+    if mount.routes and exchange.status == 404:
+        return UNMATCHED
+    if mount.routes and 300 <= exchange.status < 400:
+        return REDIRECT
+    return exchange.prefix or "/"
+
+
+def _unwrap_stack(app: Any) -> None:
+    if isinstance(app.middleware_stack, Middleware):
+        app.middleware_stack = app.middleware_stack.app

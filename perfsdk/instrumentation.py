@@ -1,0 +1,286 @@
+"""The composition root: settings, segment, recorder, frameworks, integrations and the sampler."""
+
+import inspect
+import os
+import sys
+import weakref
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from perfsdk import guard
+from perfsdk.catalog import INTEGRATION_INFO, WORKERS, Metric
+from perfsdk.frameworks import asgi, fastapi, starlette
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.integrations import INTEGRATIONS
+from perfsdk.recorder import Recorder
+from perfsdk.runtime.sampler import Sampler
+from perfsdk.settings import Settings, SettingsError, load_settings
+from perfsdk.store.directory import DirectoryError, check_directory, segment_directory
+from perfsdk.store.writer import Writer
+from perfsdk.version import __version__
+from perfsdk.wrapping.patches import Patches
+
+A = TypeVar("A", bound=Callable[..., Any])
+
+KNOWN = "a FastAPI or Starlette application or an ASGI callable (scope, receive, send)"
+
+
+def instrument(
+    app: A,
+    *,
+    enabled: bool | None = None,
+    directory: str | None = None,
+    directory_mode: int | None = None,
+    service: str | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    segment_size_bytes: int | None = None,
+    sample_interval_seconds: float | None = None,
+    disabled_integrations: tuple[str, ...] | None = None,
+) -> A:
+    """Measure `app` and the libraries that it uses, and return what to serve.
+
+    A FastAPI or Starlette application is changed in place and returned; any other ASGI
+    callable is returned inside another one. Calling it again for the same application changes
+    nothing; the settings of the first call hold for the process. For their meaning see
+    `perfsdk.settings.Settings`; what is not given is read from the environment.
+
+    Raises:
+        TypeError: `app` is nothing that can be measured.
+        SettingsError: a setting is wrong, or differs from those in force.
+    """
+    keywords = {
+        "enabled": enabled,
+        "directory": directory,
+        "directory_mode": directory_mode,
+        "service": service,
+        "resource_attributes": resource_attributes,
+        "segment_size_bytes": segment_size_bytes,
+        "sample_interval_seconds": sample_interval_seconds,
+        "disabled_integrations": disabled_integrations,
+    }
+    _check_application(app)
+    settings = load_settings(os.environ, keywords)
+    if not settings.enabled or not _can_measure():
+        return app
+    running = _start(settings, given=any(value is not None for value in keywords.values()))
+    return cast("A", running.instrument(app))
+
+
+def uninstrument(app: Any = None) -> Any:
+    """Stop measuring `app`, or everything when none is given, and return the original.
+
+    With the last application, libraries are restored to the identical objects, the sampler
+    ends and the segment is closed; its totals stay on the exporter's page.
+    """
+    global _running
+    running = _running
+    if running is None:
+        return app
+    original = running.uninstrument(app)
+    if not running.applications:
+        running.stop()
+        _running = None
+    return original
+
+
+class Instrumentation:
+    """Everything that runs in one process for all its applications."""
+
+    def __init__(self, settings: Settings, directory: Path) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.applications: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.writer = Writer(
+            directory,
+            size_bytes=settings.segment_size_bytes,
+            directory_mode=settings.directory_mode,
+            on_open=self._opened,
+            on_degraded=_degraded,
+        )
+        self.recorder = Recorder(self.writer)
+        self.http_server = HttpServer(self.recorder)
+        self.sampler = Sampler(settings.sample_interval_seconds)
+        self._patches = Patches()
+        self._statuses: dict[str, tuple[str, str]] = {}
+        self._stopped = False
+
+    def start(self) -> None:
+        """Patch what is imported, and what will be; nothing is written before the first record."""
+        guard.count_error = self.recorder.count_error
+        self.writer.facts(
+            {
+                "service": self.settings.service,
+                "sdk_version": __version__,
+                "python_version": ".".join(map(str, sys.version_info[:3])),
+            }
+        )
+        self.sampler.register(self.writer.maintain)
+        self.sampler.register(self.recorder.sample)
+        from wrapt import register_post_import_hook
+
+        for name in INTEGRATIONS:
+            if name in self.settings.disabled_integrations:
+                self._statuses[name] = ("", "disabled")
+            else:
+                register_post_import_hook(self._patch_library, name)
+
+    def instrument(self, app: Any) -> Any:
+        """Measure one application; what to serve."""
+        if isinstance(app, asgi.Middleware) or getattr(app, _PATCHES, None) is not None:
+            return app
+        if not starlette.is_application(app):
+            middleware = asgi.Middleware(app, self.http_server, asgi.plain_route(self.http_server))
+            self.applications.add(middleware)
+            return middleware
+        starlette.patch_routing(self._patches)
+        fastapi.patch_routing(self._patches)
+        patches = Patches()
+        starlette.instrument_application(app, self.http_server, patches)
+        setattr(app, _PATCHES, patches)
+        self.applications.add(app)
+        return app
+
+    def uninstrument(self, app: Any) -> Any:
+        """Restore one application, or all; the original."""
+        for known in list(self.applications):
+            if app is not None and known is not app:
+                continue
+            self.applications.discard(known)
+            if isinstance(known, asgi.Middleware):
+                known.stop()
+                app = known.app if app is not None else None
+            else:
+                getattr(known, _PATCHES).undo()
+                delattr(known, _PATCHES)
+        return app
+
+    def stop(self) -> None:
+        """Undo everything that this process was changed by."""
+        self._stopped = True
+        self.sampler.stop()
+        self._patches.undo()
+        self.writer.close()
+        guard.reset()
+
+    def _opened(self) -> None:
+        """A segment was made, for the first time or after a fork: say who writes it."""
+        self.recorder.gauge(WORKERS).set((), 1.0)
+        for library, (version, status) in self._statuses.items():
+            self.recorder.gauge(INTEGRATION_INFO).set((library, version, status), 1.0)
+        self._write_target_info()
+        self.sampler.start()
+
+    def _write_target_info(self) -> None:
+        attributes = {"service.name": self.settings.service, **self.settings.resource_attributes}
+        labels = {_label_name(key): value for key, value in sorted(attributes.items())}
+        target = Metric(
+            name="target_info",
+            kind="gauge",
+            help="What the service says about itself.",
+            labels=tuple(labels),
+            merge="max",
+        )
+        self.recorder.gauge(target).set(tuple(labels.values()), 1.0)
+
+    def _patch_library(self, module: Any) -> None:
+        """Runs inside the user's import: whatever fails here must not fail there."""
+        name = module.__name__
+        if self._stopped:
+            return
+        version = str(getattr(module, "__version__", getattr(module, "sqlite_version", "")))
+        patches = Patches()
+        try:
+            integration = import_module(INTEGRATIONS[name])
+            if not _is_known(version, integration.VERSIONS):
+                status = "unsupported"
+                guard.logger.warning(
+                    "perfsdk: %s %s is not known (known: %s up to, not including, %s); it is "
+                    "not measured",
+                    name,
+                    version,
+                    *(".".join(map(str, bound)) for bound in integration.VERSIONS),
+                )
+            else:
+                integration.patch(module, patches, self.recorder)
+                status = "active"
+                self._patches.on_undo(patches.undo)
+        except Exception:
+            status = "failed"
+            patches.undo()
+            guard.failed(f"integrations.{name}")
+        self._statuses[name] = (version, status)
+        if self.writer.segment is not None:
+            self.recorder.gauge(INTEGRATION_INFO).set((name, version, status), 1.0)
+
+
+_PATCHES = "_perfsdk_patches"
+_running: Instrumentation | None = None
+
+
+def _start(settings: Settings, *, given: bool) -> Instrumentation:
+    global _running
+    if _running is not None:
+        if given and settings != _running.settings:
+            raise SettingsError(
+                "perfsdk runs with other settings already; give all of them to the first "
+                "instrument() of the process, or call uninstrument() before"
+            )
+        return _running
+    unknown = sorted(set(settings.disabled_integrations) - set(INTEGRATIONS))
+    if unknown:
+        raise SettingsError(
+            f"disabled_integrations: {', '.join(unknown)} is not one of {', '.join(INTEGRATIONS)}"
+        )
+    directory = segment_directory(settings.directory, settings.service)
+    try:
+        check_directory(directory)
+    except DirectoryError as error:
+        raise SettingsError(f"PERFSDK_DIR: {error}") from error
+    running = Instrumentation(settings, directory)
+    running.start()
+    _running = running
+    return running
+
+
+def _check_application(app: object) -> None:
+    problem = f"instrument() cannot measure {str(app)[:60]!r} ({type(app).__name__}); give {KNOWN}"
+    if not callable(app) or isinstance(app, type):
+        raise TypeError(problem)
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind({}, None, None)
+    except TypeError as error:
+        raise TypeError(problem) from error
+
+
+def _can_measure() -> bool:
+    if sys.platform == "win32":
+        guard.log_once("platform", "perfsdk: Windows has no flock; nothing is measured")
+        return False
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        guard.log_once(
+            "free-threaded", "perfsdk: Python without a GIL is not known; nothing is measured"
+        )
+        return False
+    return True
+
+
+def _degraded(reason: str) -> None:
+    guard.log_once(
+        f"degraded {reason}", "perfsdk: nothing can be written, so nothing is shown: %s", reason
+    )
+
+
+def _is_known(version: str, known: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    return known[0] <= numbers < known[1]
+
+
+def _label_name(key: str) -> str:
+    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in key)
+    return f"_{name}" if name[:1].isdigit() else name

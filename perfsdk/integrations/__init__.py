@@ -1,0 +1,13 @@
+"""Outbound: one small file for each library, and the table of them.
+
+A module of this package has `VERSIONS`, the first version that it knows and the first that it
+does not, and `patch(module, patches, recorder)`.
+"""
+
+INTEGRATIONS = {
+    "cachetools": "perfsdk.integrations.cachetools",
+    "redis": "perfsdk.integrations.redis",
+    "sqlalchemy": "perfsdk.integrations.sqlalchemy",
+    "sqlite3": "perfsdk.integrations.sqlite3",
+}
+"""By the name under which the library is imported."""

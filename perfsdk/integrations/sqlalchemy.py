@@ -1,0 +1,4 @@
+VERSIONS = ((999,), (1000,))
+
+
+def patch(module, patches, recorder): ...

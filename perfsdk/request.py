@@ -1,0 +1,108 @@
+"""The account of the request being served: when which component worked, and how often."""
+
+from contextvars import ContextVar
+
+from perfsdk.catalog import COMPONENTS
+
+APP, DB, CACHE, HTTP_CLIENT, POOL_WAIT = range(len(COMPONENTS))
+
+FOLD_AT = 256
+"""Events kept before they are summed up, so that the account of a long stream stays small."""
+
+Event = tuple[float, int]
+"""Time on `perf_counter` and the component that began; negative: that ended."""
+
+
+class Breakdown:
+    """Shares time among components by a sweep along the time line.
+
+    Components that work at once share that time equally; what is left is the application's.
+    `seconds` and `calls` are indexed by component.
+    """
+
+    __slots__ = ("_active", "_at", "calls", "seconds")
+
+    def __init__(self, started: float) -> None:
+        self.seconds = [0.0] * len(COMPONENTS)
+        self.calls = [0] * len(COMPONENTS)
+        self._active = [0] * len(COMPONENTS)
+        self._at = started
+
+    def advance(self, events: list[Event]) -> None:
+        """Take events up; those of several threads may be slightly out of order."""
+        events.sort()
+        active = self._active
+        at = self._at
+        for time, component in events:
+            if time > at:
+                self._share(time - at)
+                at = time
+            if component > 0:
+                active[component] += 1
+                self.calls[component] += 1
+            elif active[-component]:
+                active[-component] -= 1
+        self._at = at
+
+    def finish(self, events: list[Event], started: float, ended: float) -> None:
+        """Take the last events up; calls that still run are charged until `ended`."""
+        self.advance([event if event[0] <= ended else (ended, event[1]) for event in events])
+        if ended > self._at:
+            self._share(ended - self._at)
+        # By difference, so that the components add up to the duration exactly.
+        self.seconds[APP] = max(0.0, ended - started - sum(self.seconds[1:]))
+
+    def _share(self, seconds: float) -> None:
+        working = [
+            component for component in range(1, len(self._active)) if self._active[component]
+        ]
+        for component in working:
+            self.seconds[component] += seconds / len(working)
+
+
+class Account:
+    """What one request spends. Calls append events from any thread; `close` sums them up.
+
+    `events` is None once the request is over: what runs later is not its time any more.
+    """
+
+    __slots__ = ("_breakdown", "_folding", "events", "started")
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.events: list[Event] | None = []
+        self._breakdown: Breakdown | None = None
+        self._folding = False
+
+    def close(self, ended: float) -> Breakdown | None:
+        """End the account at `ended`; None when no component but the application worked."""
+        events, self.events = self.events, None
+        if not events and self._breakdown is None:
+            return None
+        breakdown = self._breakdown or Breakdown(self.started)
+        breakdown.finish(events or [], self.started, ended)
+        return breakdown
+
+    def fold(self) -> None:
+        """Sum up the events so far; call it when there are `FOLD_AT`."""
+        if self._folding:
+            return  # another thread does it
+        self._folding = True
+        try:
+            events = self.events
+            if events is None:
+                return
+            batch = events[:]
+            del events[: len(batch)]
+            if self._breakdown is None:
+                self._breakdown = Breakdown(self.started)
+            self._breakdown.advance(batch)
+        finally:
+            self._folding = False
+
+
+current: ContextVar[Account | None] = ContextVar("perfsdk_request", default=None)
+"""The account of the request that the running code serves."""
+
+counted: ContextVar[int] = ContextVar("perfsdk_counted", default=0)
+"""Bits of the components that an outer layer counts already, so that layers below stay silent."""

@@ -1,0 +1,1 @@
+"""The process itself: what must be read at an interval rather than observed."""

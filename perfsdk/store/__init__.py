@@ -1,0 +1,1 @@
+"""Shared memory, the only thing that the SDK and the sidecar both know."""
