@@ -58,6 +58,7 @@ clean: ## remove the environment, caches and built files
 $(VENV)/.made-with-$(notdir $(PYTHON)):
 	$(say) 'making $(VENV) with $(PYTHON)'
 	@.ci/make-venv.sh '$(PYTHON)' '$(VENV)'
+	@$(PIP_INSTALL) 'pip>=25.1' # the first that knows --group; faster than the one of Debian 12
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.made-with-$(notdir $(PYTHON))
@@ -67,6 +68,5 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made-with-$(notdir $(PYTHON))
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.demo
 	$(say) 'installing what tests and checks need into $(VENV)'
-	@$(PIP_INSTALL) --upgrade 'pip>=25.1' # the first that knows --group
 	@$(PIP_INSTALL) --editable '.[exporter,demo]' --group dev
 	@touch $@

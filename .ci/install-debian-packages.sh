@@ -51,15 +51,16 @@ allow_services() {
 
 apt_get() {
     DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -qq -y \
-        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null 9<&-
 }
 
-# One by one after a failure: a name that this release does not have must not cost the others.
 install_packages() {
     local package
     forbid_services
     apt_get update || printf 'perfsdk: apt-get update failed; going on with the lists there are\n' >&2
     apt_get install --no-install-recommends "$@" && return
+    [ $# -gt 1 ] || return 1
+    # One by one: a name that this release does not have must not cost the others.
     for package in "$@"; do
         apt_get install --no-install-recommends "$package" || true
     done

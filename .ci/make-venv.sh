@@ -21,7 +21,7 @@ command -v "$python" >/dev/null ||
 # Debian keeps this part of the standard library in a package of its own.
 if ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     package=$(basename "$python")-venv
-    echo "$package" | "$here/install-debian-packages.sh" ||
+    echo "$package" | "$here/install-debian-packages.sh" 2>/dev/null ||
         fail "$python cannot make virtual environments: as root, apt-get install $package"
 fi
 

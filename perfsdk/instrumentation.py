@@ -128,10 +128,10 @@ class Instrumentation:
 
     def instrument(self, app: Any) -> Any:
         """Measure one application; what to serve."""
-        if isinstance(app, asgi.Middleware) or getattr(app, _PATCHES, None) is not None:
+        if isinstance(app, asgi.Wrapper) or getattr(app, _PATCHES, None) is not None:
             return app
         if not starlette.is_application(app):
-            middleware = asgi.Middleware(app, self.http_server, asgi.plain_route(self.http_server))
+            middleware = asgi.Wrapper(app, self.http_server, asgi.plain_route(self.http_server))
             self.applications.add(middleware)
             return middleware
         starlette.patch_routing(self._patches)
@@ -148,8 +148,7 @@ class Instrumentation:
             if app is not None and known is not app:
                 continue
             self.applications.discard(known)
-            if isinstance(known, asgi.Middleware):
-                known.stop()
+            if isinstance(known, asgi.Wrapper):
                 app = known.app if app is not None else None
             else:
                 getattr(known, _PATCHES).undo()

@@ -6,9 +6,10 @@ dict access; the first use of new label values makes the series. Whoever counts 
 keeps the series and reads `writer.values` once for several additions.
 """
 
+import functools
 from bisect import bisect_left
 from collections.abc import Callable
-from math import ceil, isfinite, log2
+from math import isfinite
 from typing import Any, Generic, TypeVar
 
 from perfsdk import guard
@@ -28,10 +29,11 @@ S = TypeVar("S")
 F = TypeVar("F", bound="Family[Any]")
 
 MAX_LABEL_LENGTH = 120
-LOWEST_BLOCK = -24
-"""2**-24 s = 60 ns: what is shorter shares the lowest block, so that a series stays small."""
-HIGHEST_BLOCK = 16
+LOWEST_INDEX = -24 * NATIVE_BUCKETS_PER_BLOCK
+"""2**-24 s = 60 ns: what is shorter shares the lowest bucket, so that a series stays small."""
+HIGHEST_INDEX = 17 * NATIVE_BUCKETS_PER_BLOCK
 """2**17 s = 36 h."""
+NATIVE_EDGES = tuple(2.0 ** (index / 8) for index in range(LOWEST_INDEX, HIGHEST_INDEX + 1))
 
 
 class Family(dict[Labels, S], Generic[S]):
@@ -182,41 +184,48 @@ class HistogramSeries:
 
 
 class NativeHistogramSeries:
-    """One series of a histogram with classic and native buckets."""
+    """One series of a histogram with classic and native buckets.
 
-    __slots__ = ("_invalid", "base", "blocks", "bounds", "first", "writer")
+    `edges` are the bounds of both kinds in one sequence, so that one bisection finds the two
+    buckets; `cells` remembers them by its result. What is not remembered takes the slow path:
+    the first value in a bucket, values beyond the edges, and what is no finite number.
+    """
+
+    __slots__ = ("_invalid", "base", "blocks", "bounds", "cells", "edges", "writer")
 
     def __init__(
         self, writer: Writer, metric: Metric, cell: int, invalid: Callable[[], None]
     ) -> None:
         self.writer = writer
         self.bounds = metric.bounds
+        self.edges = merged_edges(metric.bounds)
         self.base = cell
-        self.first = cell + 2
+        self.cells: dict[int, tuple[int, int]] = {}
         self.blocks: dict[int, int] = {}
         self._invalid = invalid
 
     def observe(self, value: float) -> None:
         """Count one value. Never raises; NaN and infinities are dropped and counted."""
         try:
+            bucket, native = self.cells[bisect_left(self.edges, value)]
             values = self.writer.values
-            bucket = self.first + bisect_left(self.bounds, value)
-            index = ceil(log2(value) * 8.0)
-            native = self.blocks[index >> 3] + (index & 7)
             values[bucket] += 1.0
             values[self.base] += value
             values[native] += 1.0
-        except (IndexError, KeyError, ValueError, OverflowError, TypeError):
+        except (IndexError, KeyError, TypeError):
             self._observe_slowly(value)
 
     def _observe_slowly(self, value: float) -> None:
-        """What the fast path cannot: a new block, zero, no segment, a value that is no number."""
         try:
             if not isfinite(value):
                 self._invalid()
                 return
-            bucket = self.first + bisect_left(self.bounds, value)
-            native = self.base + 1 if value <= 0 else self._native_cell(ceil(log2(value) * 8.0))
+            bucket = self.base + 2 + bisect_left(self.bounds, value)
+            native = self._native_cell(value)
+            edge = bisect_left(self.edges, value)
+            # Below the first edge are NaN and zero too, above the last one infinity.
+            if 0 < edge < len(self.edges) and native != SCRATCH:
+                self.cells[edge] = bucket, native
             if not self.writer.revive():
                 return
             values = self.writer.values
@@ -226,12 +235,14 @@ class NativeHistogramSeries:
         except Exception:
             guard.failed("recorder.observe")
 
-    def _native_cell(self, index: int) -> int:
+    def _native_cell(self, value: float) -> int:
+        if value <= 0:
+            return self.base + 1
         if self.base == SCRATCH:
             return SCRATCH
-        lowest = LOWEST_BLOCK * NATIVE_BUCKETS_PER_BLOCK
-        highest = HIGHEST_BLOCK * NATIVE_BUCKETS_PER_BLOCK + NATIVE_BUCKETS_PER_BLOCK - 1
-        index = min(max(index, lowest), highest)
+        # From the edges, not from the logarithm: its rounding could put the first value of a
+        # bucket, and with it all later ones, into the next.
+        index = min(LOWEST_INDEX + bisect_left(NATIVE_EDGES, value), HIGHEST_INDEX)
         block = index >> 3
         cell = self.blocks.get(block)
         if cell is None:
@@ -240,6 +251,12 @@ class NativeHistogramSeries:
                 return SCRATCH
             self.blocks[block] = cell
         return cell + (index & 7)
+
+
+@functools.cache
+def merged_edges(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    """Classic bounds and those of the native buckets from 60 ns to 36 h, ascending."""
+    return tuple(sorted({*NATIVE_EDGES, *bounds}))
 
 
 class Histogram(Family[Any]):

@@ -20,13 +20,14 @@ class Breakdown:
     `seconds` and `calls` are indexed by component.
     """
 
-    __slots__ = ("_active", "_at", "calls", "seconds")
+    __slots__ = ("_active", "_at", "advancing", "calls", "seconds")
 
     def __init__(self, started: float) -> None:
         self.seconds = [0.0] * len(COMPONENTS)
         self.calls = [0] * len(COMPONENTS)
         self._active = [0] * len(COMPONENTS)
         self._at = started
+        self.advancing = False
 
     def advance(self, events: list[Event]) -> None:
         """Take events up; those of several threads may be slightly out of order."""
@@ -64,41 +65,40 @@ class Account:
     """What one request spends. Calls append events from any thread; `close` sums them up.
 
     `events` is None once the request is over: what runs later is not its time any more.
+    `folded` is what `fold` summed up of a long request, None for all others.
     """
 
-    __slots__ = ("_breakdown", "_folding", "events", "started")
+    __slots__ = ("events", "folded", "started")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.events: list[Event] | None = []
-        self._breakdown: Breakdown | None = None
-        self._folding = False
+        self.folded: Breakdown | None = None
 
     def close(self, ended: float) -> Breakdown | None:
         """End the account at `ended`; None when no component but the application worked."""
         events, self.events = self.events, None
-        if not events and self._breakdown is None:
+        if not events and self.folded is None:
             return None
-        breakdown = self._breakdown or Breakdown(self.started)
+        breakdown = self.folded or Breakdown(self.started)
         breakdown.finish(events or [], self.started, ended)
         return breakdown
 
     def fold(self) -> None:
         """Sum up the events so far; call it when there are `FOLD_AT`."""
-        if self._folding:
-            return  # another thread does it
-        self._folding = True
+        if self.folded is None:
+            self.folded = Breakdown(self.started)
+        breakdown = self.folded
+        events = self.events
+        if events is None or breakdown.advancing:
+            return  # over, or another thread does it
+        breakdown.advancing = True
         try:
-            events = self.events
-            if events is None:
-                return
             batch = events[:]
             del events[: len(batch)]
-            if self._breakdown is None:
-                self._breakdown = Breakdown(self.started)
-            self._breakdown.advance(batch)
+            breakdown.advance(batch)
         finally:
-            self._folding = False
+            breakdown.advancing = False
 
 
 current: ContextVar[Account | None] = ContextVar("perfsdk_request", default=None)

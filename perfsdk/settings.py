@@ -1,11 +1,16 @@
 """What a user may set: each field with its meaning, unit, default and environment variable."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import unquote
 
 MIN_SEGMENT_SIZE_BYTES = 1 << 20
+MAX_SEGMENT_SIZE_BYTES = 256 << 20
+"""The largest file that the exporter reads."""
+
+_MAX_SHOWN_CHARACTERS = 200
 
 
 class SettingsError(ValueError):
@@ -36,7 +41,7 @@ class Settings:
     segment_size_bytes: int = field(
         default=16 << 20, metadata={"env": "PERFSDK_SEGMENT_SIZE_BYTES"}
     )
-    """The most that one process may write, at least 1 MiB."""
+    """The most that one process may write, 1 MiB to 256 MiB."""
 
     sample_interval_seconds: float = field(
         default=5.0, metadata={"env": "PERFSDK_SAMPLE_INTERVAL_SECONDS"}
@@ -61,19 +66,25 @@ def load_settings(environment: Mapping[str, str], keywords: Mapping[str, Any]) -
         given = keywords.get(setting.name)
         if given is not None:
             values[setting.name] = given
-            origin = f"{setting.name}={given!r}"
+            origin = f"{setting.name}={_in_one_line(repr(given))}"
         elif environment.get(variable, "") != "":
             text = environment[variable]
-            origin = f"{variable}={text}"
+            origin = f"{variable}={_in_one_line(text)}"
             values[setting.name] = _parse(setting.name, text, origin)
         else:
             continue
         problem = _problem(setting.name, values[setting.name])
         if problem:
             raise SettingsError(f"{origin}: {problem}")
-    attributes = dict(values.get("resource_attributes", {}))
-    if "service" not in values and attributes.get("service.name"):
-        values["service"] = attributes["service.name"]
+    if "directory" in values:
+        values["directory"] = os.fspath(values["directory"])
+    if "resource_attributes" in values:
+        values["resource_attributes"] = dict(values["resource_attributes"])
+    named = values.get("resource_attributes", {}).get("service.name")
+    if "service" not in values and named:
+        if not _is_right("service", named):
+            raise SettingsError(f"service.name={_in_one_line(named)}: {_WANTED['service']}")
+        values["service"] = named
     if "disabled_integrations" in values:
         values["disabled_integrations"] = tuple(values["disabled_integrations"])
     return Settings(**values)
@@ -99,14 +110,16 @@ def _parse(name: str, text: str, origin: str) -> Any:
 
 
 _WANTED = {
-    "enabled": "give 1 or 0",
+    "enabled": "give True or False, in the environment 1 or 0",
     "directory": "give the path of a directory",
-    "directory_mode": "give 0700, or 0770 to share the directory with a group",
-    "service": "give a name without control characters",
-    "resource_attributes": "give key=value,key=value",
-    "segment_size_bytes": f"give a number of bytes, at least {MIN_SEGMENT_SIZE_BYTES}",
+    "directory_mode": "give 0700 (0o700 in Python), or 0770 to share it with a group",
+    "service": "give a name, without control characters",
+    "resource_attributes": "give a mapping of text to text, in the environment key=value,key=value",
+    "segment_size_bytes": (
+        f"give a number of bytes from {MIN_SEGMENT_SIZE_BYTES} to {MAX_SEGMENT_SIZE_BYTES}"
+    ),
     "sample_interval_seconds": "give seconds from 0.1 to 3600",
-    "disabled_integrations": "give names separated by commas",
+    "disabled_integrations": "give a tuple of names, in the environment redis,sqlite3",
 }
 
 
@@ -125,9 +138,10 @@ def _parse_attributes(text: str) -> dict[str, str]:
         if not part.strip():
             continue
         key, separator, value = part.partition("=")
-        if not separator or not key.strip():
+        name = unquote(key.strip())
+        if not separator or not name:
             raise ValueError(text)
-        attributes[unquote(key.strip())] = unquote(value.strip())
+        attributes[name] = unquote(value.strip())
     return attributes
 
 
@@ -140,16 +154,36 @@ def _is_right(name: str, value: Any) -> bool:
         case "enabled":
             return isinstance(value, bool)
         case "directory":
-            return isinstance(value, str) and value != "" and "\0" not in value
+            return isinstance(value, (str, os.PathLike)) and _is_path(os.fspath(value))
         case "directory_mode":
-            return value in {0o700, 0o770}
+            return isinstance(value, int) and value in {0o700, 0o770}
         case "service":
             return isinstance(value, str) and value.isprintable() and value.strip() != ""
         case "resource_attributes":
-            return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
+            return isinstance(value, Mapping) and all(
+                isinstance(k, str) and k != "" and isinstance(v, str) for k, v in value.items()
+            )
         case "segment_size_bytes":
-            return isinstance(value, int) and value >= MIN_SEGMENT_SIZE_BYTES
+            return (
+                isinstance(value, int) and MIN_SEGMENT_SIZE_BYTES <= value <= MAX_SEGMENT_SIZE_BYTES
+            )
         case "sample_interval_seconds":
-            return isinstance(value, (int, float)) and 0.1 <= value <= 3600
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return number and 0.1 <= value <= 3600
         case _:
             return isinstance(value, (tuple, list)) and all(isinstance(v, str) for v in value)
+
+
+def _is_path(path: Any) -> bool:
+    if not isinstance(path, str) or path == "" or "\0" in path:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _in_one_line(text: str) -> str:
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return line if len(line) <= _MAX_SHOWN_CHARACTERS else f"{line[:_MAX_SHOWN_CHARACTERS]}..."

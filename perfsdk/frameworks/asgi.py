@@ -10,9 +10,7 @@ from perfsdk import guard
 from perfsdk.frameworks.http_server import (
     CLIENT_CLOSED_REQUEST,
     CLIENT_DISCONNECT,
-    METHODS,
     NO_RESPONSE,
-    OTHER_METHOD,
     UNRESOLVED,
     HttpServer,
     Route,
@@ -32,50 +30,45 @@ EXCHANGE = "perfsdk.exchange"
 class Exchange(Account):
     """One request and its response: the account, and what was seen of the messages so far.
 
-    `matched` is what the framework's router chose, None before; `prefix` joins the templates
-    of the mounts on the way to it; `unmatched` says that the router found nothing.
+    `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
+    nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
+    the response started, `ended` 0 before its last byte was sent.
     """
 
     __slots__ = (
+        "_flags",
+        "_middleware",
         "_receive",
+        "_scope",
         "_send",
-        "_trailers",
-        "disconnected",
         "ended",
         "matched",
         "method",
-        "middleware",
         "prefix",
         "received",
-        "recorded",
-        "scope",
         "sent",
         "status",
-        "unmatched",
     )
 
     def __init__(
-        self, middleware: "Middleware", scope: Scope, receive: Receive, send: Send, started: float
+        self, middleware: "Middleware", scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.started = started
+        # What Account.__init__ does, without the call.
+        self.started = perf_counter()
         self.events = []
-        self._breakdown = None
-        self._folding = False
-        self.middleware = middleware
-        self.scope: Scope | None = scope
-        self.method = METHODS.get(scope["method"], OTHER_METHOD)
-        self._receive = receive
-        self._send = send
-        self._trailers = False
+        self.folded = None
         self.matched: Any = None
-        self.unmatched = False
         self.prefix = ""
         self.status = 0
-        self.received = 0
-        self.sent = 0
+        self.received = 0.0  # a real, like the bounds that it is compared with
+        self.sent = 0.0
         self.ended = 0.0
-        self.disconnected = False
-        self.recorded = False
+        self._flags = 0
+        self._middleware = middleware
+        self._scope: Scope | None = scope  # None once the exchange is recorded
+        self._receive = receive
+        self._send = send
+        self.method = middleware.server.began(self, scope["method"])
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -83,7 +76,7 @@ class Exchange(Account):
             if message["type"] == "http.request":
                 self.received += len(message.get("body", b""))
             elif message["type"] == "http.disconnect":
-                self.disconnected = True
+                self._flags |= _DISCONNECTED
         except Exception:
             guard.failed("asgi.receive")
         return message
@@ -92,22 +85,16 @@ class Exchange(Account):
         # Not a coroutine: only the last message is awaited here, the others pass through.
         try:
             kind = message["type"]
-            if kind == "http.response.body":
-                body = message.get("body")
-                if body:
-                    self.sent += len(body)
-                if not message.get("more_body", False) and not self._trailers:
-                    return self._send_last(message)
-            elif kind == "http.response.start":
+            if kind == "http.response.start":
                 self.status = message["status"]
-                if message.get("trailers", False):
-                    self._trailers = True
-            elif kind == "http.response.trailers":
-                if not message.get("more_trailers", False):
+                if message.get("trailers"):
+                    self._flags |= _TRAILERS
+            elif kind == "http.response.body":
+                if "body" in message:
+                    self.sent += len(message["body"])
+                if not message.get("more_body") and not self._flags & _TRAILERS:
                     return self._send_last(message)
-            elif kind == "http.response.pathsend" or (
-                kind == "http.response.zerocopysend" and not message.get("more_body", False)
-            ):
+            elif _is_last(message, kind):
                 return self._send_last(message)
         except Exception:
             guard.failed("asgi.send")
@@ -117,123 +104,127 @@ class Exchange(Account):
         try:
             await self._send(message)
         except BaseException:
-            self.disconnected = True
+            self._flags |= _DISCONNECTED
             raise
+        if self._scope is None:
+            return
+        self.ended = perf_counter()
+        status = self.status
+        if status < 500 and not self._flags:
+            self.record(status, "")
+        elif self._flags & _DISCONNECTED:
+            self.record(status, CLIENT_DISCONNECT)
+        elif status < 500:
+            self.record(status, "")
+        elif (handled := sys.exc_info()[0]) is not None:
+            self.record(status, handled.__name__)
+        # Else the exception that a server error stands for may still follow.
+
+    def record(self, status: int, error_type: str) -> None:
+        """Record the exchange, which ended at `ended`; once. Never raises."""
         try:
-            if not self.recorded and not self.ended:
-                self.ended = perf_counter()
-                self.middleware.answered(self)
+            scope = self._scope
+            if scope is None:
+                return
+            self._scope = None  # also breaks the cycle of scope and exchange
+            middleware = self._middleware
+            middleware.server.record(
+                self,
+                middleware.find_route(self, scope),
+                self.method,
+                status,
+                error_type,
+                self.ended,
+                self.received,
+                self.sent,
+            )
         except Exception:
-            guard.failed("asgi.answered")
+            guard.failed("asgi.record")
+
+    def failed(self, error: BaseException) -> None:
+        """The application raised; nothing happens when the response was recorded before."""
+        status = self.status
+        error_type = type(error).__name__
+        cancelled = isinstance(error, asyncio.CancelledError)
+        if cancelled or (status and self._flags & _DISCONNECTED):
+            error_type = CLIENT_DISCONNECT
+            status = status or CLIENT_CLOSED_REQUEST
+        self.ended = self.ended or perf_counter()
+        self.record(status or 500, error_type)
+
+    def returned(self) -> None:
+        """The application returned; nothing happens when the response was recorded before."""
+        status = self.status
+        if self.ended:
+            self.record(status, str(status))
+            return
+        self.ended = perf_counter()
+        if self._flags & _DISCONNECTED:
+            self.record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
+        else:
+            self.record(status or 500, NO_RESPONSE)
+
+    def is_recorded(self) -> bool:
+        return self._scope is None
+
+
+_DISCONNECTED = 1
+_TRAILERS = 2
+
+
+def _is_last(message: Message, kind: str) -> bool:
+    """Whether an extension's message carries the last byte."""
+    if kind == "http.response.trailers":
+        return not message.get("more_trailers", False)
+    if kind == "http.response.zerocopysend":
+        return not message.get("more_body", False)
+    return kind == "http.response.pathsend"
 
 
 class Middleware:
     """An ASGI application around another one.
 
     `find_route` tells the series of the route that an exchange took; it is asked when the
-    response is complete. `app` is the application inside, whose attributes show through.
+    response is complete. `app` is the application inside.
     """
 
     def __init__(
         self, app: App, server: HttpServer, find_route: Callable[[Exchange, Scope], Route]
     ) -> None:
         self.app = app
-        self._server = server
-        self._find_route = find_route
-        self._stopped = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.app, name)
+        self.server = server
+        self.find_route = find_route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or EXCHANGE in scope or self._stopped:
+        if scope["type"] != "http" or EXCHANGE in scope:
             await self.app(scope, receive, send)
             return
         try:
-            exchange = Exchange(self, scope, receive, send, perf_counter())
-            scope[EXCHANGE] = exchange
-            receive = exchange.receive
-            send = exchange.send
-            self._server.began(exchange, exchange.method)
+            scope[EXCHANGE] = exchange = Exchange(self, scope, receive, send)
             token = current.set(exchange)
         except Exception:
             guard.failed("asgi.begin")
             await self.app(scope, receive, send)
             return
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            if not exchange.recorded:
-                self._failed(exchange, error)
+            exchange.failed(error)
             raise
         finally:
-            if not exchange.recorded:
-                self._returned(exchange)
-            exchange.scope = None
+            if not exchange.is_recorded():
+                exchange.returned()
             try:
                 current.reset(token)
             except ValueError:
                 pass  # the framework went on in another context, which ends by itself
 
-    def stop(self) -> None:
-        """Only pass through from now on."""
-        self._stopped = True
 
-    def answered(self, exchange: Exchange) -> None:
-        """The last byte was sent at `exchange.ended`: record, unless the error is still to come."""
-        self._server.ended(exchange, exchange.method)
-        if exchange.disconnected:
-            self._record(exchange, exchange.status, CLIENT_DISCONNECT)
-        elif exchange.status < 500:
-            self._record(exchange, exchange.status, "")
-        elif (handled := sys.exc_info()[0]) is not None:
-            self._record(exchange, exchange.status, handled.__name__)
-        # Else the exception that a server error stands for may follow: _failed or _returned.
+class Wrapper(Middleware):
+    """What `instrument` returns for a plain ASGI callable; its attributes show through."""
 
-    def _failed(self, exchange: Exchange, error: BaseException) -> None:
-        try:
-            status = exchange.status
-            error_type = type(error).__name__
-            if isinstance(error, asyncio.CancelledError) or (exchange.disconnected and status):
-                error_type = CLIENT_DISCONNECT
-                status = status or CLIENT_CLOSED_REQUEST
-            self._end(exchange, status or 500, error_type)
-        except Exception:
-            guard.failed("asgi.failed")
-
-    def _returned(self, exchange: Exchange) -> None:
-        try:
-            status = exchange.status
-            if exchange.ended:
-                self._end(exchange, status, str(status))
-            elif exchange.disconnected:
-                self._end(exchange, status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
-            else:
-                self._end(exchange, status or 500, NO_RESPONSE)
-        except Exception:
-            guard.failed("asgi.returned")
-
-    def _end(self, exchange: Exchange, status: int, error_type: str) -> None:
-        self._server.ended(exchange, exchange.method)
-        if not exchange.ended:
-            exchange.ended = perf_counter()
-        self._record(exchange, status, error_type)
-
-    def _record(self, exchange: Exchange, status: int, error_type: str) -> None:
-        exchange.recorded = True
-        scope = exchange.scope
-        if scope is None:
-            return
-        self._server.record(
-            exchange,
-            self._find_route(exchange, scope),
-            exchange.method,
-            status,
-            error_type,
-            ended=exchange.ended,
-            received=exchange.received,
-            sent=exchange.sent,
-        )
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)
 
 
 def plain_route(server: HttpServer) -> Callable[[Exchange, Scope], Route]:

@@ -6,12 +6,12 @@ costs two dict lookups and a few additions into the segment.
 
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict
 
 from perfsdk import catalog
-from perfsdk.catalog import COMPONENTS, LABEL_BOUNDS, OVERFLOW
+from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
 from perfsdk.recorder import HistogramSeries, NativeHistogramSeries, Recorder
-from perfsdk.request import CACHE, DB, Account, Breakdown
+from perfsdk.request import CACHE, DB, Account
+from perfsdk.store.writer import SCRATCH
 
 METHODS = {
     method: method
@@ -40,9 +40,9 @@ _APP = COMPONENTS[0]
 
 
 class Outcome:
-    """The series of one route that depend on method, status and error."""
+    """The series of one route that depend on method, status and error, as bound cells."""
 
-    __slots__ = ("duration", "received", "sent")
+    __slots__ = ("observe_duration", "received", "received_sum", "sent", "sent_sum")
 
     def __init__(
         self,
@@ -50,24 +50,28 @@ class Outcome:
         received: HistogramSeries,
         sent: HistogramSeries,
     ) -> None:
-        self.duration = duration
-        self.received = received
-        self.sent = sent
+        self.observe_duration = duration.observe
+        self.received = received.first
+        self.received_sum = received.base
+        self.sent = sent.first
+        self.sent_sum = sent.base
 
 
 class Route:
-    """The series of one route template, and what it takes to tell a slow request of its own."""
+    """The cells of one route template, and what it takes to tell a slow request of its own."""
 
     __slots__ = (
         "app_seconds",
+        "count",
         "no_cache_calls",
         "no_db_calls",
         "outcomes",
         "previous",
         "recent",
+        "tail_app_seconds",
+        "tail_count",
         "template",
         "threshold",
-        "typical_count",
         "window",
     )
 
@@ -75,30 +79,32 @@ class Route:
         self.template = template
         self.outcomes: dict[tuple[str, int, str], Outcome] = {}
         self.app_seconds = server.components[template, _APP, _TYPICAL]
-        self.typical_count = server.bands[template, _TYPICAL]
+        self.count = server.bands[template, _TYPICAL]
+        self.tail_app_seconds = server.components[template, _APP, _TAIL]
+        self.tail_count = server.bands[template, _TAIL]
         # The buckets of zero calls: what most requests without a database add to.
         self.no_db_calls: int = server.db_calls[(template,)].first
         self.no_cache_calls: int = server.cache_calls[(template,)].first
         self.threshold = float("inf")
         self.window = FIRST_WINDOW
-        self.recent = array("d")
+        self.recent: list[float] = []
         self.previous = array("d")
 
     def renew_threshold(self) -> None:
         """Take the 95th percentile of the last two windows; call it when `recent` is full."""
-        durations = sorted(self.previous + self.recent)
+        recent = sorted(self.recent)
+        durations = sorted([*self.previous, *recent])  # two runs: this merges
         self.threshold = durations[int(len(durations) * 0.95)]
         if self.window == FIRST_WINDOW:
             self.window = WINDOW
         else:
-            self.previous, self.recent = self.recent, array("d")
+            self.previous, self.recent = array("d", recent), []
 
 
 class HttpServer:
     """The HTTP families of one recorder, shared by all instrumented applications of a process.
 
-    Threads: any may record. A request in service is an `Account`; `serving` keeps them in the
-    order in which they began.
+    Threads: any may record. A request in service is an `Account`.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -111,9 +117,13 @@ class HttpServer:
         self.bands = recorder.counter(catalog.HTTP_SERVER_REQUEST_BAND)
         self.db_calls = recorder.histogram(catalog.HTTP_SERVER_REQUEST_DB_CALLS)
         self.cache_calls = recorder.histogram(catalog.HTTP_SERVER_REQUEST_CACHE_CALLS)
-        self.active = recorder.gauge(catalog.HTTP_SERVER_ACTIVE_REQUESTS)
-        self.oldest = recorder.gauge(catalog.HTTP_SERVER_OLDEST_REQUEST_AGE)
-        self.serving: OrderedDict[Account, None] = OrderedDict()
+        self._active_requests = recorder.gauge(catalog.HTTP_SERVER_ACTIVE_REQUESTS)
+        self._oldest_age = recorder.gauge(catalog.HTTP_SERVER_OLDEST_REQUEST_AGE)
+        self._active: dict[str, int] = {}
+        self._oldest_cell = SCRATCH
+        # A plain dict keeps the order; an OrderedDict is slower by more than finding the first.
+        self._serving: dict[Account, None] = {}
+        self._oldest: Account | None = None
         self._routes: dict[str, Route] = {}
 
     def route(self, template: str) -> Route:
@@ -126,30 +136,23 @@ class HttpServer:
             route = self._routes.setdefault(template, Route(self, template))
         return route
 
-    def began(self, account: Account, method: str) -> None:
-        """A request is being served from now on."""
-        serving = self.serving
-        active = self.active[(method,)]
+    def began(self, account: Account, method: str) -> str:
+        """A request is being served from now on; the method as its label has it."""
+        cell = self._active.get(method)
+        if cell is None:
+            method = METHODS.get(method, OTHER_METHOD)
+            cell = self._active_cell(method)
         values = self.writer.values
-        if not values:
+        if not values:  # not open yet, or forked
             self.writer.revive()
             values = self.writer.values
-        values[active] += 1.0
+        serving = self._serving
+        if not serving:
+            self._oldest = account
+            values[self._oldest_cell] = account.started
         serving[account] = None
-        if len(serving) == 1:
-            values[self.oldest[()]] = account.started
-
-    def ended(self, account: Account, method: str) -> None:
-        """A request is not being served any more; repeated calls change nothing."""
-        serving = self.serving
-        if serving.pop(account, self) is self:
-            return
-        active = self.active[(method,)]
-        oldest = self.oldest[()]
-        values = self.writer.values
-        values[active] -= 1.0
-        if values[oldest] == account.started:
-            values[oldest] = next(iter(serving)).started if serving else 0.0
+        values[cell] += 1.0
+        return method
 
     def record(
         self,
@@ -158,54 +161,73 @@ class HttpServer:
         method: str,
         status: int,
         error_type: str,
-        *,
         ended: float,
-        received: int,
-        sent: int,
+        received: float,
+        sent: float,
     ) -> None:
-        """Record a request that ended at `ended` on the clock `perf_counter`; sizes in bytes."""
+        """A request that began ended at `ended` on the clock `perf_counter`; sizes in bytes."""
+        serving = self._serving
+        del serving[account]
         duration = ended - account.started
         outcome = route.outcomes.get((method, status, error_type))
         if outcome is None:
             outcome = self._outcome(route, method, status, error_type)
-        outcome.duration.observe(duration)
+        outcome.observe_duration(duration)
         values = self.writer.values
         if not values:
             return  # uninstrumented meanwhile
-        series = outcome.received
+        values[self._active[method]] -= 1.0
+        if account is self._oldest:
+            self._next_oldest(values)
         if received:
-            values[series.first + bisect_left(series.bounds, received)] += 1.0
-            values[series.base] += received
+            values[outcome.received + bisect_left(BYTES, received)] += 1.0
+            values[outcome.received_sum] += received
         else:
-            values[series.first] += 1.0
-        series = outcome.sent
-        values[series.first + bisect_left(series.bounds, sent)] += 1.0
-        values[series.base] += sent
+            values[outcome.received] += 1.0
+        values[outcome.sent + bisect_left(BYTES, sent)] += 1.0
+        values[outcome.sent_sum] += sent
 
-        breakdown = account.close(ended)
-        if breakdown is None and duration <= route.threshold:
-            values[route.app_seconds] += duration
-            values[route.typical_count] += 1.0
+        if account.events or account.folded is not None:
+            self._record_components(account, route, ended)
+        else:
+            account.events = None
+            if duration > route.threshold:
+                values[route.tail_app_seconds] += duration
+                values[route.tail_count] += 1.0
+            else:
+                values[route.app_seconds] += duration
+                values[route.count] += 1.0
             values[route.no_db_calls] += 1.0
             values[route.no_cache_calls] += 1.0
-        else:
-            self._record_components(route, duration, breakdown)
         recent = route.recent
         recent.append(duration)
         if len(recent) >= route.window:
             route.renew_threshold()
 
-    def _record_components(
-        self, route: Route, duration: float, breakdown: Breakdown | None
-    ) -> None:
-        template = route.template
-        band = _TAIL if duration > route.threshold else _TYPICAL
-        self.bands.add((template, band))
-        if breakdown is None:
-            self.components.add((template, _APP, band), duration)
-            self.db_calls.observe((template,), 0)
-            self.cache_calls.observe((template,), 0)
+    def _next_oldest(self, values: "memoryview[float]") -> None:
+        serving = self._serving
+        while serving:
+            try:
+                self._oldest = oldest = next(iter(serving))
+            except (RuntimeError, StopIteration):
+                continue  # another thread began or ended a request
+            values[self._oldest_cell] = oldest.started
             return
+        self._oldest = None
+        values[self._oldest_cell] = 0.0
+
+    def _active_cell(self, method: str) -> int:
+        self._oldest_cell = self._oldest_age[()]
+        cell = self._active[method] = self._active_requests[(method,)]
+        return cell
+
+    def _record_components(self, account: Account, route: Route, ended: float) -> None:
+        breakdown = account.close(ended)
+        if breakdown is None:
+            return
+        template = route.template
+        band = _TAIL if ended - account.started > route.threshold else _TYPICAL
+        self.bands.add((template, band))
         for name, seconds in zip(COMPONENTS, breakdown.seconds, strict=True):
             if seconds:
                 self.components.add((template, name, band), seconds)

@@ -83,7 +83,7 @@ class RouteFinder:
             return known[1]
         if matched is None:
             matched = scope.get("route")  # a route class with a `handle` of its own
-        if matched is None:
+        if matched is None or matched is UNMATCHED:
             return self._server.route(_unmatched_label(exchange, scope))
         if isinstance(matched, sys.modules["starlette.routing"].Mount):
             return self._server.route(_mount_label(exchange, matched))
@@ -147,7 +147,7 @@ def _tell_unmatched(default: App) -> App:
     def unmatched(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         exchange = scope.get(EXCHANGE)
         if exchange is not None:
-            exchange.unmatched = True
+            exchange.matched = UNMATCHED
         return default(scope, receive, send)
 
     return as_coroutine_function(unmatched)
@@ -155,7 +155,7 @@ def _tell_unmatched(default: App) -> App:
 
 def _unmatched_label(exchange: Exchange, scope: Scope) -> str:
     # The router leaves itself in the scope; after a copy of the scope only `default` tells.
-    if exchange.unmatched:
+    if exchange.matched is UNMATCHED:
         return UNMATCHED
     if "router" not in scope:
         return UNROUTED
@@ -168,7 +168,7 @@ def _mount_label(exchange: Exchange, mount: Any) -> str:
         return UNMATCHED
     if mount.routes and 300 <= exchange.status < 400:
         return REDIRECT
-    return exchange.prefix or "/"
+    return str(exchange.prefix) or "/"
 
 
 def _unwrap_stack(app: Any) -> None:

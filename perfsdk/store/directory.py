@@ -26,9 +26,12 @@ def default_root() -> Path:
 
 
 def segment_directory(directory: str | None, service: str) -> Path:
-    """Where the processes of `service` write: `directory` itself when one is given."""
+    """Where the processes of `service` write: `directory` itself when one is given.
+
+    Absolute: a server may change its working directory later.
+    """
     if directory is not None:
-        return Path(directory)
+        return Path(directory).absolute()
     return default_root() / service_directory_name(service)
 
 
@@ -46,17 +49,18 @@ def check_directory(path: Path) -> None:
     Raises:
         DirectoryError: with one line that says what to do.
     """
+    _check_default_root(path)
     for part in (path, *path.parents):
         try:
-            status = part.stat()
+            status = part.lstat() if part == path else part.stat()
         except FileNotFoundError:
             continue
         except OSError as error:
             raise DirectoryError(f"{part}: {error.strerror}; give another directory") from error
-        if not stat.S_ISDIR(status.st_mode):
-            raise DirectoryError(f"{part} is not a directory; remove it or give another one")
         if part == path:
-            _check_owner(path, path.lstat())
+            _check_owner(path, status)
+        elif not stat.S_ISDIR(status.st_mode):
+            raise DirectoryError(f"{part} is not a directory; remove it or give another one")
         return
 
 
@@ -69,20 +73,30 @@ def ensure_directory(path: Path, mode: int) -> None:
         DirectoryError: it cannot be made, or it is a link or somebody else's.
     """
     wanted = mode | stat.S_ISGID if mode & 0o070 else mode
+    _check_default_root(path)
     try:
-        path.parent.mkdir(mode=0o755 if mode & 0o070 else 0o700, parents=True, exist_ok=True)
-        try:
-            path.mkdir(mode=mode)
-        except FileExistsError:
-            pass
-        else:
-            path.chmod(wanted)  # mkdir is subject to the umask
+        for parent in reversed(path.parents):
+            _make(parent, 0o755 if mode & 0o070 else 0o700)
+        _make(path, wanted)
         status = path.lstat()
+        _check_owner(path, status)
+        lacking = wanted & ~stat.S_IMODE(status.st_mode)
+        if lacking and mode & 0o070 and status.st_uid == os.getuid():
+            path.chmod(stat.S_IMODE(status.st_mode) | wanted)  # from before it was to be shared
     except OSError as error:
         raise DirectoryError(
             f"{path}: {error.strerror}; make it writable or give another"
         ) from error
-    _check_owner(path, status)
+
+
+def _make(path: Path, mode: int) -> None:
+    if os.path.lexists(path):
+        return
+    try:
+        path.mkdir(mode=mode & 0o777)
+    except FileExistsError:
+        return  # another process was faster
+    path.chmod(mode)  # mkdir is subject to the umask
 
 
 def is_trusted(status: os.stat_result, *, directory: os.stat_result) -> bool:
@@ -90,6 +104,16 @@ def is_trusted(status: os.stat_result, *, directory: os.stat_result) -> bool:
     if status.st_uid in (os.getuid(), directory.st_uid):
         return True
     return bool(directory.st_mode & stat.S_IWGRP) and status.st_gid == directory.st_gid
+
+
+def _check_default_root(path: Path) -> None:
+    # Everybody may write beside it: another user could have made it, to own what is below.
+    root = default_root()
+    if root not in path.parents or not os.path.lexists(root):
+        return
+    status = root.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise DirectoryError(f"{root} is not a directory of user {os.getuid()}; remove it")
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:

@@ -6,7 +6,7 @@ All integers are unsigned and little-endian, all reals IEEE 754 binary64. 64-bit
     offset  size  field
     0       8     magic `PERFSEG\\n`
     8       4     format version; a reader skips a file with another one
-    12      4     CRC-32 of the 52 bytes at offset 16
+    12      4     CRC-32 of the 56 bytes at offset 16
     16      16    identity: random, never reused; the hexadecimal form names the file
     32      8     process id of the writer, for people: it may repeat between containers
     40      8     real: seconds since the epoch when the segment was made
@@ -22,7 +22,8 @@ All integers are unsigned and little-endian, all reals IEEE 754 binary64. 64-bit
 
 The file is sparse: its size is the sum of all that, its blocks are reserved in steps before
 they are used. Fields at offsets 0 to 71 never change. `cells_end` and `records_end` only grow,
-each by one aligned 8-byte store after what it covers was written.
+each by one aligned 8-byte store after what it covers was written or is about to be: a record
+is there when its first word, the last to be written, is not zero.
 
 **Cells.** A cell is a real that only the writer changes, by an aligned 8-byte store, which a
 reader sees whole. The first `SCRATCH_CELLS` cells belong to no series: values for which there
@@ -60,8 +61,8 @@ higher sequence number whose checksum holds and leaves out a torn one.
     ["exemplar", cell of the series, number of the range, cell of the pair]
 
 A reader ignores kinds of records and keys that it does not know, skips a record whose checksum
-does not hold, and adds up series that are described twice. It reads `records_end`, the records,
-then the cells, in this order: a series that it knows has its cells.
+does not hold when read a second time either, and adds up series that are described twice. It reads
+`records_end`, the records, then the cells, in this order: a series that it knows has its cells.
 
 **Liveness.** While its writer lives, an exclusive `flock` is held on the file through a file
 description of its own, never the mapped one (a mapping keeps a lock alive in forked children).
@@ -85,6 +86,9 @@ RECORDS_END_OFFSET = 80
 
 SCRATCH_CELLS = 64
 """Room for the largest series: values that found no cells of their own go here."""
+
+MAX_RECORD_BYTES = 1 << 20
+"""No record is longer, so that a reader never needs more memory at once than this."""
 
 NATIVE_SCHEMA = 3
 NATIVE_BUCKETS_PER_BLOCK = 8
@@ -156,12 +160,26 @@ def unpack_header(data: bytes) -> Header:
 
 
 def pack_record(fields: Sequence[Any]) -> bytes:
-    """One record, padded: its length is a multiple of 8."""
+    """One record, padded: its length is a multiple of 8.
+
+    Raises:
+        ValueError: it would be longer than any reader takes.
+    """
     payload = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "replace"
     )
     padding = -len(payload) % CELL
+    if RECORD_HEADER + len(payload) + padding > MAX_RECORD_BYTES:
+        raise ValueError(f"a record of {len(payload)} bytes is too long")
     return _RECORD.pack(len(payload), zlib.crc32(payload)) + payload + b"\0" * padding
+
+
+def complete_records(data: bytes) -> bytes:
+    """The records before the first that is not written yet: all, unless writing was cut short."""
+    offset = 0
+    while offset + RECORD_HEADER <= len(data) and (size := record_size(data, offset)):
+        offset += size
+    return data[:offset]
 
 
 def record_size(data: bytes, offset: int) -> int:

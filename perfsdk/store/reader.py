@@ -1,7 +1,6 @@
 """The sidecar's view: parses a segment's descriptions once and takes snapshots of its values."""
 
 import fcntl
-import math
 import os
 import stat
 from array import array
@@ -9,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from perfsdk.store.description import MetricRecord, parse_metric
 from perfsdk.store.directory import is_trusted
 from perfsdk.store.format import (
     CELL,
     CELLS_END_OFFSET,
+    MAX_RECORD_BYTES,
+    NATIVE_BUCKETS_PER_BLOCK,
     RECORD_HEADER,
     SUFFIX,
     FormatError,
@@ -22,29 +24,9 @@ from perfsdk.store.format import (
     unpack_record,
 )
 
-MAX_FILE_SIZE_BYTES = 1 << 30
-MAX_BOUNDS = 1000
-KINDS = ("counter", "gauge", "histogram")
-
-
-@dataclass(frozen=True, slots=True)
-class MetricRecord:
-    """A metric as its segment describes it; `bounds` without `+Inf`."""
-
-    name: str
-    kind: str
-    unit: str
-    help: str
-    labels: tuple[str, ...]
-    bounds: tuple[float, ...]
-    merge: str
-    native: bool
-
-    @property
-    def cell_count(self) -> int:
-        if self.kind == "histogram":
-            return len(self.bounds) + 2 + self.native
-        return 2 if self.merge == "newest" else 1
+MAX_FILE_SIZE_BYTES = 256 << 20
+# ceil(log2(x) * 8) / 8 of the smallest and of the largest real
+MIN_BLOCK, MAX_BLOCK = -1074, 1024
 
 
 @dataclass(slots=True)
@@ -79,6 +61,7 @@ class SegmentReader:
         self._metrics: dict[int, MetricRecord] = {}
         self._by_cell: dict[int, SeriesRecord] = {}
         self._records_read = 0
+        self._described_end = 0
         # O_NONBLOCK: opening a FIFO must not wait for its other end.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -98,7 +81,7 @@ class SegmentReader:
             raise
 
     def refresh(self) -> None:
-        """Read new descriptions into `series` and a snapshot of all cells into `values`.
+        """Read new descriptions into `series` and a snapshot of their cells into `values`.
 
         Raises:
             FormatError: the content contradicts itself or the file shrank.
@@ -116,8 +99,10 @@ class SegmentReader:
         cells_end = int.from_bytes(words, "little")
         if cells_end * CELL > self.header.values_size:
             raise FormatError("more cells than there is room for")
-        data = os.pread(self._fd, cells_end * CELL, self.header.page)
-        if len(data) < cells_end * CELL:
+        # What is described, not what is in use: a wrong end costs no memory, and no processor
+        # whose stores others see in another order makes a series of ours reach beyond `values`.
+        data = os.pread(self._fd, self._described_end * CELL, self.header.page)
+        if len(data) < self._described_end * CELL:
             raise FormatError("truncated")
         self.values = array("d", data)
 
@@ -137,24 +122,38 @@ class SegmentReader:
             self._fd = -1
 
     def _read_records(self, end: int) -> None:
-        start = self._records_read
-        data = os.pread(self._fd, end - start, self.header.records_offset + start)
-        if len(data) < end - start:
+        # In steps: a wrong end costs no memory, because there are no records where it leads.
+        while (left := end - self._records_read) >= RECORD_HEADER:
+            data = self._read_at(self._records_read, min(left, MAX_RECORD_BYTES))
+            size = record_size(data, 0)
+            if size == 0:
+                return  # being written: next time
+            if size > len(data):
+                raise FormatError("a record reaches beyond the end")
+            self._take_complete(data)
+
+    def _read_at(self, start: int, size: int) -> bytes:
+        data = os.pread(self._fd, size, self.header.records_offset + start)
+        if len(data) < size:
             raise FormatError("truncated")
+        return data
+
+    def _take_complete(self, data: bytes) -> None:
         offset = 0
         while offset + RECORD_HEADER <= len(data):
             size = record_size(data, offset)
-            if size == 0:
-                break  # being written: next time
-            if offset + size > len(data):
-                raise FormatError("a record reaches beyond the end")
+            if size == 0 or offset + size > len(data):
+                return
             fields = unpack_record(data, offset)
+            if fields is None:
+                # Again, later: its writer may have been in the middle of it.
+                fields = unpack_record(self._read_at(self._records_read, size), 0)
             if fields is None:
                 self.unreadable_records += 1
             else:
                 self._take(fields)
             offset += size
-        self._records_read = start + offset
+            self._records_read += size
 
     def _take(self, fields: list[Any]) -> None:
         try:
@@ -166,12 +165,11 @@ class SegmentReader:
                 case ["series", int(number), int(cell), list(labels)]:
                     self._take_series(self._metrics[number], cell, labels)
                 case ["block", int(series_cell), int(block), int(cell)]:
-                    self._check_cells(cell, 8)
-                    self._by_cell[series_cell].blocks[block] = cell
+                    self._take_block(self._by_cell[series_cell], block, cell)
                 case _:
                     pass  # of a newer version
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise FormatError(f"impossible record {str(fields)[:80]}") from error
+            raise FormatError(f"impossible {fields[0]} record") from error
 
     def _take_series(self, metric: MetricRecord, cell: int, labels: list[Any]) -> None:
         if len(labels) != len(metric.labels) or not all(isinstance(v, str) for v in labels):
@@ -181,37 +179,16 @@ class SegmentReader:
         self.series.append(series)
         self._by_cell[cell] = series
 
+    def _take_block(self, series: SeriesRecord, block: int, cell: int) -> None:
+        if not series.metric.native or not MIN_BLOCK <= block <= MAX_BLOCK:
+            raise ValueError(block)
+        self._check_cells(cell, NATIVE_BUCKETS_PER_BLOCK)
+        series.blocks[block] = cell
+
     def _check_cells(self, cell: int, count: int) -> None:
         if cell < 0 or (cell + count) * CELL > self.header.values_size:
             raise ValueError(cell)
-
-
-def parse_metric(description: dict[str, Any]) -> MetricRecord:
-    """A metric record's description, checked.
-
-    Raises:
-        KeyError, TypeError, ValueError: it does not describe a metric.
-    """
-    metric = MetricRecord(
-        name=_text(description["name"]),
-        kind=_text(description["kind"]),
-        unit=_text(description.get("unit", "")),
-        help=_text(description.get("help", "")),
-        labels=tuple(_text(label) for label in description["labels"]),
-        bounds=tuple(float(bound) for bound in description["bounds"]),
-        merge=_text(description.get("merge", "sum")),
-        native=bool(description.get("native", False)),
-    )
-    if metric.kind not in KINDS or len(metric.bounds) > MAX_BOUNDS:
-        raise ValueError(metric.kind)
-    ascending = all(a < b for a, b in zip(metric.bounds, metric.bounds[1:], strict=False))
-    if not ascending or not all(map(math.isfinite, metric.bounds)):
-        raise ValueError(metric.bounds)
-    if not _is_name(metric.name) or not all(_is_name(label) for label in metric.labels):
-        raise ValueError(metric.name)
-    if len(set(metric.labels)) != len(metric.labels):
-        raise ValueError(metric.labels)
-    return metric
+        self._described_end = max(self._described_end, cell + count)
 
 
 def find_segments(directory: Path) -> list[Path]:
@@ -222,13 +199,3 @@ def find_segments(directory: Path) -> list[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [directory / n for n in sorted(names) if n.endswith(SUFFIX) and not n.startswith(".")]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _is_name(name: str) -> bool:
-    return name.isidentifier() and name.isascii()

@@ -1,28 +1,30 @@
 """One process's file: created, locked, mapped and grown, so that a store into it never fails."""
 
-import errno
 import fcntl
 import mmap
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from perfsdk.store.format import (
     CELL,
     CELLS_END_OFFSET,
     PAGE,
+    RECORD_HEADER,
     RECORDS_END_OFFSET,
     SCRATCH_CELLS,
     SUFFIX,
     Header,
     pack_header,
 )
+from perfsdk.store.space import allocate_blocks, write_whole
 
 VALUES_STEP = 64 << 10
 RECORDS_STEP = 32 << 10
 KEPT_FOR_SELF = 4 << 10
 """Bytes of either region that only metrics about ourselves may take, so that a drop is counted."""
+BACK_OFF_SECONDS = 5.0
+"""For how long a refused reservation is not tried again."""
 
 
 class SegmentFullError(Exception):
@@ -49,13 +51,18 @@ class Segment:
         self.cells_end = 0
         self.records_end = 0
         self._memory = memory
+        self._records_offset = header.records_offset
         self._words = memoryview(memory).cast("Q")
         self._fd = fd
         self._lock_fd = lock_fd
-        self._values_reserved = 0
-        self._records_reserved = 0
+        self._regions = {
+            "values": (PAGE, header.values_size, VALUES_STEP),
+            "records": (header.records_offset, header.records_size, RECORDS_STEP),
+        }
+        self._reserved = {"values": 0, "records": 0}
         self._refused_until = 0.0
         self.allocate_cells(SCRATCH_CELLS)
+        self.make_room(RECORD_HEADER)  # else there may be cells but no way to describe them
 
     @classmethod
     def create(cls, directory: Path, *, size_bytes: int, file_mode: int) -> "Segment":
@@ -76,8 +83,7 @@ class Segment:
         try:
             os.fchmod(fd, file_mode)  # whatever the umask
             os.ftruncate(fd, header.file_size)
-            _reserve(fd, 0, PAGE)
-            os.pwrite(fd, pack_header(header), 0)
+            write_whole(fd, pack_header(header).ljust(PAGE, b"\0"), 0)
             lock_fd = os.open(temporary, flags)
             _lock(lock_fd)
             segment = cls(
@@ -110,7 +116,7 @@ class Segment:
         start = -(-self.cells_end // align) * align
         before, self.cells_end = self.cells_end, start + count
         try:
-            self._grow("values", self.cells_end * CELL, for_self)
+            self._grow("values", (start + count) * CELL, for_self)
         except SegmentFullError:
             if self.cells_end == start + count:
                 self.cells_end = before
@@ -126,17 +132,35 @@ class Segment:
             SegmentFullError: there is no room; nothing was written.
         """
         size = len(record)
+        first_word = int.from_bytes(record[:RECORD_HEADER], "little")
+        rest = record[RECORD_HEADER:]
+        interrupted: BaseException | None = None
+        # From here to the second assignment no call, no loop: nothing can run in between.
         start = self.records_end
         self.records_end = start + size
         try:
-            self._grow("records", self.records_end, for_self)
-        except SegmentFullError:
+            self._grow("records", start + size, for_self)
+        except BaseException as error:  # no room, or raised by a signal handler
             if self.records_end == start + size:
                 self.records_end = start
                 raise
-        offset = self.header.records_offset + start
-        self._memory[offset : offset + size] = record
+            interrupted = error
+        # Again no call: an interrupted writer would leave a hole, at which readers wait for ever.
+        # The first word says how long the record is: with it, written last, the record is there.
+        offset = self._records_offset + start
+        self._memory[offset + RECORD_HEADER : offset + size] = rest
+        self._words[offset >> 3] = first_word
         self._words[RECORDS_END_OFFSET >> 3] = self.records_end
+        if interrupted is not None and not isinstance(interrupted, SegmentFullError):
+            raise interrupted
+
+    def make_room(self, record_bytes: int, *, for_self: bool = False) -> None:
+        """Reserve room for a record, so that no cells are taken which it then cannot describe.
+
+        Raises:
+            SegmentFullError: there is no room.
+        """
+        self._grow("records", self.records_end + record_bytes, for_self)
 
     def records(self) -> bytes:
         """A copy of the records written so far."""
@@ -148,9 +172,11 @@ class Segment:
         if self.path is None:
             return False
         try:
-            return os.stat(self.path).st_ino == os.fstat(self._fd).st_ino
-        except OSError:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except (FileNotFoundError, NotADirectoryError):
             return False
+        except OSError:
+            return True  # cannot be told; a second file would count everything twice
 
     def close(self) -> None:
         """Close the descriptors, which releases the lock: readers see a dead writer.
@@ -158,38 +184,55 @@ class Segment:
         In a forked child the lock stays with the parent, because it is never unlocked. Views of
         the memory that are still in use stay valid.
         """
-        for fd in (self._fd, self._lock_fd):
+        fds = (self._fd, self._lock_fd)
+        self._fd = self._lock_fd = -1  # first: a handler may close it too
+        for fd in fds:
             if fd >= 0:
                 os.close(fd)
-        self._fd = self._lock_fd = -1
+
+    def discard(self) -> None:
+        """Remove the file of a segment that was made but is not used, and close it."""
+        try:
+            if self.path is not None:
+                os.unlink(self.path)
+        except OSError:
+            pass  # gone with its directory
+        self.close()
 
     def _grow(self, region: str, wanted: int, for_self: bool) -> None:
-        if region == "values":
-            reserved, step = self._values_reserved, VALUES_STEP
-            offset, size = PAGE, self.header.values_size
-        else:
-            reserved, step = self._records_reserved, RECORDS_STEP
-            offset, size = self.header.records_offset, self.header.records_size
-        if wanted > size - (0 if for_self else KEPT_FOR_SELF):
+        _, size, step = self._regions[region]
+        kept = 0 if for_self else KEPT_FOR_SELF
+        if wanted > size - kept:
             raise SegmentFullError(f"the {region} of the segment are full")
-        if wanted <= reserved - (0 if for_self else KEPT_FOR_SELF):
+        if wanted <= self._reserved[region] - kept:
             return
         target = min(-(-(wanted + KEPT_FOR_SELF) // step) * step, size)
-        if self._fd >= 0 and target > reserved:
-            now = time.monotonic()
-            if now < self._refused_until:
+        if self._fd >= 0:
+            if time.monotonic() < self._refused_until:
                 raise SegmentFullError("no space left")
             try:
-                _reserve(self._fd, offset + reserved, target - reserved)
+                self._reserve(region, target)
             except OSError as error:
-                if wanted <= reserved and for_self:
-                    return
-                self._refused_until = now + 5.0
+                self._refused_until = time.monotonic() + BACK_OFF_SECONDS
                 raise SegmentFullError(error.strerror) from error
-        if region == "values":
-            self._values_reserved = target
-        else:
-            self._records_reserved = target
+        # More when re-entered meanwhile. `max` would be a call, during which a handler can run.
+        if self._reserved[region] < target:  # noqa: PLR1730 - see above
+            self._reserved[region] = target
+
+    def _reserve(self, region: str, target: int) -> None:
+        """Make sure that storing below `target` cannot hit a full disk (a SIGBUS)."""
+        offset = self._regions[region][0]
+        start = self._reserved[region]
+        if start >= target or allocate_blocks(self._fd, offset + start, target - start):
+            return
+        zeros = bytes(PAGE)
+        while self._reserved[region] < target:
+            # What a re-entrant caller has reserved meanwhile may be in use: from here to the
+            # write nothing can run in between, nor from the comparison to the assignment.
+            start = self._reserved[region]
+            written = os.pwrite(self._fd, zeros[: target - start], offset + start)
+            if self._reserved[region] < start + written:  # noqa: PLR1730 - `max` is a call
+                self._reserved[region] = start + written
 
 
 def _new_header(size_bytes: int) -> Header:
@@ -204,20 +247,3 @@ def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise LockUnavailableError(error.errno, error.strerror) from error
-
-
-def _reserve(fd: int, offset: int, size: int) -> None:
-    """Make sure that storing into the range cannot hit a full disk (which would be a SIGBUS)."""
-    fallocate: Callable[[int, int, int], None] | None = getattr(os, "posix_fallocate", None)
-    if fallocate is not None:
-        try:
-            fallocate(fd, offset, size)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM):
-                raise
-        else:
-            return
-    zeros = bytes(64 << 10)
-    end = offset + size
-    while offset < end:
-        offset += os.pwrite(fd, zeros[: end - offset], offset)

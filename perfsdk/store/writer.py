@@ -1,43 +1,23 @@
 """The owner's side of the store: names series, hands out their cells, survives fork and loss."""
 
-import os
-import threading
 import time
-import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from perfsdk.store.directory import DirectoryError, ensure_directory
-from perfsdk.store.format import pack_record
-from perfsdk.store.segment import LockUnavailableError, Segment, SegmentFullError
+from perfsdk.store.description import Described, cell_count, check_metric, describe
+from perfsdk.store.fork import ForkLock
+from perfsdk.store.format import complete_records, pack_record
+from perfsdk.store.layout import Layout, UnavailableError, create_segment, segment_in_memory
+from perfsdk.store.segment import Segment, SegmentFullError
 
 CLOSED: "memoryview[float]" = memoryview(b"").cast("d")
 """What `values` is while there is no segment: every store into it raises IndexError."""
 
 SCRATCH = 0
 """The cell for values that found no room; part of no series."""
-
-
-class Described(Protocol):
-    """What a metric says about itself to the segment; `perfsdk.catalog.Metric` has it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def help(self) -> str: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def bounds(self) -> tuple[float, ...]: ...
-    @property
-    def merge(self) -> str: ...
-    @property
-    def native(self) -> bool: ...
 
 
 class Writer:
@@ -50,6 +30,8 @@ class Writer:
 
     Threads: stores need no lock on builds with a GIL, when index and amount are computed
     first. Everything here may be called by any thread, also from signal handlers and finalizers.
+    `on_open` (a segment was made) and `on_degraded` (why there is no file, each reason once) are
+    called without the lock, before the call that caused them returns: a log handler may record.
     """
 
     def __init__(
@@ -68,14 +50,15 @@ class Writer:
         self._on_open = on_open
         self._on_degraded = on_degraded
         self._segment: Segment | None = None
-        self._inherited: tuple[bytes, int] | None = None
+        self._inherited: Layout | None = None
         self._stopped = False
-        self._lock = threading.RLock()
+        self._lock = ForkLock(self._after_fork_in_child)
         self._facts: Mapping[str, Any] = {}
-        self._metrics: dict[str, int] = {}
-        self._described: set[str] = set()
-        after_fork = weakref.WeakMethod(self._after_fork_in_child)
-        os.register_at_fork(after_in_child=lambda: (found := after_fork()) and found())
+        self._metrics: dict[tuple[Any, ...], int] = {}
+        self._described: set[int] = set()
+        self._initially_unset: list[int] = []
+        self._news: deque[Callable[[], None]] = deque()
+        self._degraded_by: set[str] = set()
 
     @property
     def segment(self) -> Segment | None:
@@ -83,39 +66,24 @@ class Writer:
         return self._segment
 
     def series(self, metric: Described, labels: Sequence[str], *, for_self: bool = False) -> int:
-        """Make a series and return its first cell; `SCRATCH` when there is no room for it."""
-        with self._lock:
-            if self._stopped:
-                return SCRATCH
-            segment = self._open()
-            number = self._metrics.setdefault(metric.name, len(self._metrics))
-            cells = cell_count(metric)
-            try:
-                if metric.name not in self._described:
-                    record = pack_record(["metric", number, describe(metric)])
-                    segment.append_record(record, for_self=for_self)
-                    self._described.add(metric.name)
-                cell = segment.allocate_cells(cells, for_self=for_self)
-                if metric.kind == "gauge" and metric.merge in ("min", "max"):
-                    segment.values[cell] = float("nan")
-                record = pack_record(["series", number, cell, list(labels)])
-                segment.append_record(record, for_self=for_self)
-            except SegmentFullError:
-                return SCRATCH
-            return cell
+        """Make a series and return its first cell; `SCRATCH` when there is no room for it.
+
+        Raises:
+            ValueError: a reader would refuse it, and with it the whole segment.
+        """
+        if len(labels) != len(metric.labels) or not all(isinstance(v, str) for v in labels):
+            raise ValueError(f"{metric.name}{metric.labels}: labels {list(labels)!r:.80}")
+        with self._lock.held:
+            cell = SCRATCH if self._stopped else self._series(metric, list(labels), for_self)
+        self._tell()
+        return cell
 
     def block(self, series_cell: int, block: int) -> int:
         """Make a block of 8 native buckets for a series; `SCRATCH` when there is no room."""
-        with self._lock:
-            if self._stopped:
-                return SCRATCH
-            segment = self._open()
-            try:
-                cell = segment.allocate_cells(8, align=8)
-                segment.append_record(pack_record(["block", series_cell, block, cell]))
-            except SegmentFullError:
-                return SCRATCH
-            return cell
+        with self._lock.held:
+            cell = SCRATCH if self._stopped else self._block(series_cell, block)
+        self._tell()
+        return cell
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """What every segment of this process says about it (service, versions); before use."""
@@ -123,117 +91,156 @@ class Writer:
 
     def revive(self) -> bool:
         """Call when a store raised IndexError: open a segment; True when it is worth repeating."""
-        with self._lock:
-            if self._stopped:
-                return False
-            self._open()
-            return self.values is not CLOSED
+        with self._lock.held:
+            if not self._stopped:
+                self._open()
+            worth = self.values is not CLOSED
+        self._tell()
+        return worth
 
     def maintain(self) -> None:
         """Take a new file when the old one is gone, or when none could be had before.
 
         Values go along. An addition made by another thread during the copy may be lost.
         """
-        with self._lock:
+        with self._lock.held:
             segment = self._segment
-            if segment is None or self._directory is None or segment.is_published():
-                return
-            replacement = self._create()
-            if replacement is None:
-                return
-            _copy_layout(replacement, segment.records(), segment.cells_end)
-            replacement.values[: segment.cells_end] = segment.values[: segment.cells_end]
-            self._segment = replacement
-            self.values = replacement.values
-            segment.close()
+            if segment is not None and self._directory is not None and not segment.is_published():
+                self._replace(segment)
+        self._tell()
 
     def close(self) -> None:
         """End this writer: readers see a dead process whose totals stay."""
-        with self._lock:
+        with self._lock.held:
             self._stopped = True
             self.values = CLOSED
             if self._segment is not None:
                 self._segment.close()
             self._segment = None
 
+    def _series(self, metric: Described, labels: list[str], for_self: bool) -> int:
+        segment = self._open()
+        key = tuple(describe(metric).values())
+        number = self._metrics.get(key)
+        if number is None:
+            check_metric(metric)
+            number = self._metrics.setdefault(key, len(self._metrics))
+        try:
+            if number not in self._described:
+                record = pack_record(["metric", number, describe(metric)])
+                segment.append_record(record, for_self=for_self)
+                self._described.add(number)
+            longest = pack_record(["series", number, segment.header.values_size, labels])
+            segment.make_room(len(longest), for_self=for_self)
+            cell = segment.allocate_cells(cell_count(metric), for_self=for_self)
+            if metric.kind == "gauge" and metric.merge in ("min", "max"):
+                segment.values[cell] = float("nan")
+                self._initially_unset.append(cell)
+            record = pack_record(["series", number, cell, labels])
+            segment.append_record(record, for_self=for_self)
+        except SegmentFullError:
+            return SCRATCH
+        return cell
+
+    def _block(self, series_cell: int, block: int) -> int:
+        segment = self._open()
+        try:
+            segment.make_room(len(pack_record(["block", series_cell, block, 1 << 40])))
+            cell = segment.allocate_cells(8, align=8)
+            segment.append_record(pack_record(["block", series_cell, block, cell]))
+        except SegmentFullError:
+            return SCRATCH
+        return cell
+
     def _open(self) -> Segment:
-        if self._segment is not None:
-            return self._segment
-        segment = self._create() or Segment.in_memory(size_bytes=self._size_bytes)
-        if self._inherited is not None:
-            _copy_layout(segment, *self._inherited)
-            self._inherited = None
-        elif self._facts:
-            segment.append_record(pack_record(["meta", self._facts]), for_self=True)
-        self._segment = segment
-        self.values = segment.values
+        return self._segment or self._use(self._first())
+
+    def _use(self, fresh: Segment) -> Segment:
+        # Re-entered meanwhile (a signal handler that records), one segment is there already.
+        # No call between the question and the answer.
+        segment = self._segment
+        if segment is None:
+            self._segment = segment = fresh
+            self.values = fresh.values
+        if segment is not fresh:
+            fresh.discard()
+            return segment
+        self._inherited = None
         if self._on_open is not None:
-            self._on_open()
+            self._news.append(self._on_open)
         return segment
 
-    def _create(self) -> Segment | None:
+    def _first(self) -> Segment:
+        """The first segment of this process: empty, or with the layout that a child inherits."""
+        layout = self._inherited or Layout(b"", 0, ())
+        if not layout.records and self._facts:
+            layout = layout._replace(records=pack_record(["meta", self._facts]))
+        whole = complete_records(layout.records)
+        if len(whole) < len(layout.records):  # a fork in the middle of one: describe it again
+            self._described.clear()
+            layout = layout._replace(records=whole)
+        fresh = self._create(layout)
+        return fresh or segment_in_memory(layout, size_bytes=self._size_bytes)
+
+    def _replace(self, segment: Segment) -> None:
+        layout = self._layout(segment)
+        records_end, cells_end = len(layout.records), layout.cells_end
+        replacement = self._create(layout)
+        if replacement is None:
+            return
+        replacement.values[:cells_end] = segment.values[:cells_end]
+        # Re-entered meanwhile, the copy is incomplete: next time. No call from here on.
+        if segment.cells_end == cells_end and segment.records_end == records_end:
+            self._segment = replacement
+            self.values = replacement.values
+        if self._segment is replacement:
+            segment.close()
+        else:
+            replacement.discard()
+
+    def _layout(self, segment: Segment) -> Layout:
+        cells_end = segment.cells_end
+        unset = tuple(cell for cell in self._initially_unset if cell < cells_end)
+        return Layout(segment.records(), cells_end, unset)
+
+    def _create(self, layout: Layout) -> Segment | None:
         if self._directory is None:
             return None
         try:
-            ensure_directory(self._directory, self._directory_mode)
-            return Segment.create(
+            segment = create_segment(
                 self._directory,
+                layout,
                 size_bytes=self._size_bytes,
-                file_mode=self._directory_mode & 0o660,
+                directory_mode=self._directory_mode,
             )
-        except LockUnavailableError as error:
-            self._report(f"{self._directory} cannot lock files ({error.strerror}); use /dev/shm")
-        except DirectoryError as error:
-            self._report(str(error))
-        except SegmentFullError as error:
-            self._report(f"{self._directory}: {error}")
-        except OSError as error:
-            self._report(f"{self._directory}: {error.strerror}")
-        return None
+        except UnavailableError as error:
+            reason = str(error)
+            if reason not in self._degraded_by and self._on_degraded is not None:
+                self._degraded_by.add(reason)
+                self._news.append(partial(self._on_degraded, reason))
+            return None
+        self._degraded_by.clear()
+        return segment
 
-    def _report(self, reason: str) -> None:
-        if self._on_degraded is not None:
-            self._on_degraded(reason)
+    def _tell(self) -> None:
+        while self._news:
+            try:
+                call = self._news.popleft()
+            except IndexError:  # another thread was faster
+                return
+            call()
 
     def _after_fork_in_child(self) -> None:
-        # The lock may have been held by a thread that does not exist here.
-        self._lock = threading.RLock()
+        self._news.clear()
         segment = self._segment
         if segment is None:
             return
         self.values = CLOSED
         self._segment = None
-        self._inherited = (segment.records(), segment.cells_end)
+        self._inherited = self._layout(segment)
         segment.close()
-
-
-def cell_count(metric: Described) -> int:
-    """How many cells a series of the metric owns."""
-    if metric.kind == "histogram":
-        return len(metric.bounds) + 2 + metric.native
-    return 2 if metric.merge == "newest" else 1
-
-
-def describe(metric: Described) -> dict[str, Any]:
-    """The metric as its record has it."""
-    return {
-        "name": metric.name,
-        "kind": metric.kind,
-        "unit": metric.unit,
-        "help": metric.help,
-        "labels": metric.labels,
-        "bounds": metric.bounds,
-        "merge": metric.merge,
-        "native": metric.native,
-    }
 
 
 def monotonic_start() -> float:
     """Now, as gauges of kind `oldest` hold it: seconds on the clock that all processes share."""
     return time.perf_counter()
-
-
-def _copy_layout(segment: Segment, records: bytes, cells_end: int) -> None:
-    """Give a new segment the same series at the same cells, all zero."""
-    segment.allocate_cells(cells_end - segment.cells_end, for_self=True)
-    segment.append_record(records, for_self=True)

@@ -1,0 +1,143 @@
+"""One collection: from the directory to the families of a page, and what was found on the way."""
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from perfsdk.store.directory import DirectoryError
+from perfsdk_exporter.aggregation import aggregate
+from perfsdk_exporter.descriptions import LeftOut
+from perfsdk_exporter.discovery import Segments, SegmentSnapshot, Unreadable
+from perfsdk_exporter.exposition import without_clashes
+from perfsdk_exporter.families import Family
+from perfsdk_exporter.location import Location
+from perfsdk_exporter.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+
+_NOTHING_YET = "no service has written yet"
+_NO_DIRECTORY = "the directory does not exist yet; the first process that records makes it"
+
+_WHY_LEFT_OUT = {
+    "conflict": "a newer process describes this metric in another way; restart the older ones",
+    "invalid": "a value, a label or a description that no process writes",
+    "unsupported": "a newer SDK wrote this metric; update the exporter",
+    "clash": "another metric has a sample of this name; rename one",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """The families of a page, our own among them, and where they come from.
+
+    `explanation` says in one line why nothing was read; empty when something was. `segments`
+    counts the files that are `live`, `dead` and `unreadable`.
+    """
+
+    families: Sequence[Family]
+    directory: Path | None
+    explanation: str
+    segments: dict[str, int]
+
+
+class Collector:
+    """Reads all segments whenever it is asked; one collection at a time, from any thread."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._segments = Segments()
+        self._telemetry = Telemetry()
+        self._lock = threading.Lock()
+        self._said: set[tuple[str, str]] = set()
+
+    def collect(self) -> Collection:
+        """Read, add up, and say once in the log what cannot be shown."""
+        with self._lock:
+            start = time.perf_counter()
+            directory, explanation = self._locate()
+            snapshots: list[SegmentSnapshot] = []
+            unreadable: list[Unreadable] = []
+            if directory is not None:
+                try:
+                    snapshots, unreadable = self._segments.read(directory)
+                except OSError as error:
+                    explanation = f"{directory}: {error.strerror}; give a directory we may list"
+            families, left_out = aggregate(snapshots, now=time.perf_counter())
+            shown, clashing = without_clashes(families)
+            left_out += [LeftOut(None, f.name, "clash", f.series_count) for f in clashing]
+            segments = _states(snapshots, unreadable, left_out)
+            self._log_news(explanation, unreadable, left_out)
+            self._telemetry.update(
+                seconds=time.perf_counter() - start,
+                segments=segments,
+                series=sum(family.series_count for family in shown),
+                left_out=_by_reason(left_out),
+            )
+            return Collection(
+                families=[*shown, *self._telemetry.families()],
+                directory=directory,
+                explanation=explanation,
+                segments=segments,
+            )
+
+    def close(self) -> None:
+        """Close all files."""
+        with self._lock:
+            self._segments.close()
+
+    def _locate(self) -> tuple[Path | None, str]:
+        try:
+            directory = self._location.resolve()
+        except DirectoryError as error:
+            return None, str(error)
+        if directory is None:
+            return None, _NOTHING_YET
+        return directory, "" if os.path.isdir(directory) else _NO_DIRECTORY
+
+    def _log_news(
+        self, explanation: str, unreadable: Iterable[Unreadable], left_out: Iterable[LeftOut]
+    ) -> None:
+        """Log what was not so at the last collection; a file is named once for each reason."""
+        now: dict[tuple[str, str], tuple[str, dict[str, object]]] = {}
+        if explanation:
+            now["", explanation] = (explanation, {})
+        for file, reason in unreadable:
+            now[str(file), reason] = ("file skipped", {"file": str(file), "reason": reason})
+        for path, metric, reason, series in left_out:
+            fields = {"metric": metric, "series": series, "reason": _WHY_LEFT_OUT[reason]}
+            if path is not None:
+                fields = {"file": str(path), **fields}
+            now[str(path), f"{metric} {reason}"] = ("series left out", fields)
+        for key in now.keys() - self._said:
+            message, fields = now[key]
+            quiet = message in (_NOTHING_YET, _NO_DIRECTORY)
+            _log.log(logging.INFO if quiet else logging.WARNING, message, extra={"fields": fields})
+        self._said = set(now)
+
+
+def _states(
+    snapshots: Iterable[SegmentSnapshot],
+    unreadable: Sequence[Unreadable],
+    left_out: Iterable[LeftOut],
+) -> dict[str, int]:
+    """Files by state; a segment with an invalid series counts as unreadable."""
+    spoiled = {found.path for found in left_out if found.reason == "invalid"}
+    intact = [snapshot for snapshot in snapshots if snapshot.path not in spoiled]
+    live = sum(snapshot.live for snapshot in intact)
+    return {
+        "live": live,
+        "dead": len(intact) - live,
+        "unreadable": len(unreadable) + len(spoiled),
+    }
+
+
+def _by_reason(left_out: Iterable[LeftOut]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for found in left_out:
+        counts[found.reason] += found.series
+    return counts

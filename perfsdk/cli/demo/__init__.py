@@ -1,0 +1,1 @@
+"""`perfsdk demo`: a small shop under load, measured, and the three answers from its numbers."""
