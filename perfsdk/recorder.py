@@ -289,6 +289,7 @@ class Recorder:
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self._families: dict[str, Family[Any]] = {}
+        self._samples: list[Callable[[], None]] = []
         self._errors = self.counter(INTERNAL_ERRORS)
         self._dropped = self.counter(DROPPED_SERIES)
 
@@ -330,8 +331,18 @@ class Recorder:
                 metric,
             )
 
+    def on_sample(self, sample: Callable[[], None]) -> Callable[[], None]:
+        """Have `sample` called at every `sample`, until what this returns is called."""
+        self._samples.append(sample)
+        return lambda: self._samples.remove(sample)
+
     def sample(self) -> None:
-        """Write how many series each metric has; for the sampler."""
+        """Write what must be read rather than observed, and how many series each metric has."""
+        for sample in list(self._samples):
+            try:
+                sample()
+            except Exception:  # noqa: PERF203 - one that fails must not keep the others
+                guard.failed("recorder.sample")
         gauge = self.gauge(SERIES)
         for name, family in list(self._families.items()):
             if family:

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(os.environ).parse_args(arguments)
     try:
         location = Location(options.dir, options.service)
-        location.resolve()
+        directory = location.resolve()
     except DirectoryError as error:
         return _complain(str(error), WRONG_USE)
     addresses = options.listen_addresses or [Address("", DEFAULT_PORT)]
@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"--web.listen-address {error}", CANNOT_SERVE)
     _raise_open_files()
     configure_logging(options.log_level, options.log_format)
-    _log.info("starting", extra={"fields": {"version": __version__, "pid": os.getpid()}})
+    fields = {"version": __version__, "directory": directory or "none yet"}
+    _log.info("starting", extra={"fields": fields})
     collector = Collector(location)
     application = make_application(collector, options.telemetry_path)
     with suppress(KeyboardInterrupt):  # before the loop takes over the signal

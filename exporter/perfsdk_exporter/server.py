@@ -68,7 +68,7 @@ async def serve(application: web.Application, sockets: Iterable[socket.socket], 
         for opened in sockets:
             await web.SockSite(runner, opened).start()
             address = address_of(opened)
-            fields = {"address": address, "url": f"http://{address}{path}"}
+            fields = {"address": str(address), "url": f"http://{address}{path}"}
             _log.info("listening", extra={"fields": fields})
         await stop.wait()
         _log.info("stopping")

@@ -32,20 +32,21 @@ class Exchange(Account):
 
     `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
     nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
-    the response started, `ended` 0 before its last byte was sent.
+    the response started, `ended` 0 before its last byte was sent, `scope` None once the
+    exchange is recorded.
     """
 
     __slots__ = (
         "_flags",
         "_middleware",
         "_receive",
-        "_scope",
         "_send",
         "ended",
         "matched",
         "method",
         "prefix",
         "received",
+        "scope",
         "sent",
         "status",
     )
@@ -65,7 +66,7 @@ class Exchange(Account):
         self.ended = 0.0
         self._flags = 0
         self._middleware = middleware
-        self._scope: Scope | None = scope  # None once the exchange is recorded
+        self.scope: Scope | None = scope
         self._receive = receive
         self._send = send
         self.method = middleware.server.began(self, scope["method"])
@@ -106,7 +107,7 @@ class Exchange(Account):
         except BaseException:
             self._flags |= _DISCONNECTED
             raise
-        if self._scope is None:
+        if self.scope is None:
             return
         self.ended = perf_counter()
         status = self.status
@@ -123,10 +124,10 @@ class Exchange(Account):
     def record(self, status: int, error_type: str) -> None:
         """Record the exchange, which ended at `ended`; once. Never raises."""
         try:
-            scope = self._scope
+            scope = self.scope
             if scope is None:
                 return
-            self._scope = None  # also breaks the cycle of scope and exchange
+            self.scope = None  # also breaks the cycle of scope and exchange
             middleware = self._middleware
             middleware.server.record(
                 self,
@@ -163,9 +164,6 @@ class Exchange(Account):
             self.record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
         else:
             self.record(status or 500, NO_RESPONSE)
-
-    def is_recorded(self) -> bool:
-        return self._scope is None
 
 
 _DISCONNECTED = 1
@@ -212,7 +210,7 @@ class Middleware:
             exchange.failed(error)
             raise
         finally:
-            if not exchange.is_recorded():
+            if exchange.scope is not None:  # not recorded
                 exchange.returned()
             try:
                 current.reset(token)

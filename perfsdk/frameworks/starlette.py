@@ -133,9 +133,9 @@ def _tell_route(wrapped: Handle) -> Handle:
 def _tell_mount(wrapped: Handle) -> Handle:
     @functools.wraps(wrapped)
     def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        exchange = scope.get(EXCHANGE)
+        exchange: Exchange | None = scope.get(EXCHANGE)
         if exchange is not None:
-            exchange.prefix += self.path
+            exchange.prefix += str(self.path)
             exchange.matched = self
         return wrapped(self, scope, receive, send)
 
@@ -155,7 +155,7 @@ def _tell_unmatched(default: App) -> App:
 
 def _unmatched_label(exchange: Exchange, scope: Scope) -> str:
     # The router leaves itself in the scope; after a copy of the scope only `default` tells.
-    if exchange.matched is UNMATCHED:
+    if exchange.matched is not None:
         return UNMATCHED
     if "router" not in scope:
         return UNROUTED
@@ -168,7 +168,7 @@ def _mount_label(exchange: Exchange, mount: Any) -> str:
         return UNMATCHED
     if mount.routes and 300 <= exchange.status < 400:
         return REDIRECT
-    return str(exchange.prefix) or "/"
+    return exchange.prefix or "/"
 
 
 def _unwrap_stack(app: Any) -> None:

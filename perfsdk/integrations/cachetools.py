@@ -1,4 +1,279 @@
-VERSIONS = ((999,), (1000,))
+"""Counts each lookup in a cachetools cache once, and times the loader that a miss costs.
+
+Known: 5.3 to 8 (https://cachetools.readthedocs.io). A lookup is a call of a function decorated
+by `cached` or `cachedmethod`, or `cache[key]` and `cache.get(key)` by the application; it is
+named after the function, or after the class of the cache. What the library does on its own
+account (evict, expire, pop, setdefault, iterate over items) is none: the frame that asks tells.
+A decorated function misses when its loader is called, as in `cache_info()`; `__missing__` of a
+subclass is a loader too. Writes are not timed.
+
+Functions decorated before this ran are measured too. Limits before version 8, whose decorators
+are closures: lookups in what is no `cachetools.Cache`, such as a dict, are not counted, and the
+time of loaders is absent for functions decorated before. In every version: a subclass whose
+`__getitem__` or `get` does not call the library's is not seen.
+"""
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable
+from importlib import import_module
+from math import isfinite
+from threading import RLock
+from types import FrameType, FunctionType
+from typing import Any
+
+from perfsdk import guard
+from perfsdk.catalog import CACHE_ENTRIES, CACHE_MAX_ENTRIES, Metric
+from perfsdk.recorder import Labels, Recorder
+from perfsdk.request import CACHE, counted
+from perfsdk.wrapping.lookups import ABSENT, Lookup, Name, load, look_up, running
+from perfsdk.wrapping.patches import Patches
+
+VERSIONS = ((5, 3), (9,))
+
+MAX_CACHES = 1000
+"""Caches whose entries are counted; more are left out of the gauges."""
+MAX_CLASSES = 100
+"""Subclasses whose `__missing__` is timed; patched classes are kept alive."""
+
+CLASSES = ("Cache", "FIFOCache", "LFUCache", "LRUCache", "MRUCache", "RRCache", "_TimedCache")
+CLASSES += ("TLRUCache", "TTLCache")
+DECORATED = ("_Basic", "_Locked", "_Condition", "_Info", "_LockedInfo", "_ConditionInfo")
+LIBRARY = {"cachetools", "collections.abc"}
+LIBRARY |= {f"cachetools.{n}" for n in ("_cached", "_cachedmethod", "_decorator", "_decorators")}
+BIT = 1 << CACHE
+
+Call = Callable[..., Any]
 
 
-def patch(module, patches, recorder): ...
+def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
+    """Measure the classes of caches, then the decorators in the way of this version."""
+    caches = Caches(module, patches, recorder)
+    for name in CLASSES:
+        owner = getattr(module, name, None)
+        for attribute, make in (("__getitem__", _getitem), ("get", _get)):
+            if attribute in getattr(owner, "__dict__", ()):
+                patches.replace(owner, attribute, functools.partial(make, caches))
+    try:
+        decorators = import_module("cachetools._decorator")
+    except ModuleNotFoundError:
+        caches.closures = ("wrapper", "__call__")
+        for owner in (module, import_module("cachetools.func")):
+            for name in {"cached", "cachedmethod"} & set(vars(owner)):
+                patches.replace(owner, name, functools.partial(_decorator, caches))
+    else:
+        for name in DECORATED:
+            owner = getattr(decorators, f"{name}Mixin")
+            loaders = Loaders(caches, f"{owner.__name__}__func")
+            patches.replace(owner, "__call__", functools.partial(_call, loaders))
+            patches.on_undo(loaders.restore)
+    patches.on_undo(recorder.on_sample(caches.sample))
+    patches.on_undo(caches.stop)
+
+
+class Caches:
+    """What is known of the application's caches: names and, by weak references, their entries."""
+
+    def __init__(self, module: Any, patches: Patches, recorder: Recorder) -> None:
+        self._patches = patches
+        self._recorder = recorder
+        self._getsizeof = module.Cache.getsizeof
+        self.closures: tuple[str, ...] = ()
+        """Before version 8: the names of the functions that decorators make."""
+        self.stopped = False
+        self._names: dict[str, Name] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], Name]] = {}
+        self._classes: set[type] = {module.Cache}
+        self._shown: dict[Metric, dict[Labels, float]] = {CACHE_ENTRIES: {}, CACHE_MAX_ENTRIES: {}}
+        # A weak reference's callback may look up in a cache while this thread holds it.
+        self._lock = RLock()
+
+    def named(self, thing: Any) -> Name:
+        """The name made of a function or class."""
+        text = getattr(thing, "__qualname__", type(thing).__qualname__)
+        name = self._names.get(text)
+        return name or self._names.setdefault(text, Name(self._recorder, "cachetools", text))
+
+    def name_of_lookup(self, cache: Any) -> Name | None:
+        """Under what the lookup counts that calls the calling wrapper; None: it does not."""
+        try:
+            if counted.get() & BIT:
+                return None
+            frame = _asking(sys._getframe(2))  # noqa: SLF001 - no other way to tell who asks
+            known = self._known.get(id(cache))
+            if frame.f_globals.get("__name__") not in LIBRARY:
+                return known[1] if known else self._meet(cache, self.named(type(cache)))
+            if frame.f_code.co_name in self.closures:
+                scope = frame.f_locals
+                name = self.named(scope["func"] if "func" in scope else scope["method"])
+                if not known:
+                    self._meet(cache, name)
+                return name
+            if not known:
+                lookup = running.get()
+                self._meet(cache, lookup.name if lookup else self.named(type(cache)))
+        except Exception:
+            guard.failed("cachetools.name_of_lookup")
+        return None
+
+    def _meet(self, cache: Any, name: Name) -> Name:
+        """Remember a cache seen for the first time; the name."""
+        number, known = id(cache), self._known
+        with self._lock:
+            for owner in type(cache).__mro__:
+                missing = vars(owner).get("__missing__")
+                if owner in self._classes or not isinstance(missing, FunctionType):
+                    continue
+                if len(self._classes) <= MAX_CLASSES:
+                    self._classes.add(owner)
+                    self._patches.replace(owner, "__missing__", _missing)
+            if len(known) < MAX_CACHES:
+                known[number] = weakref.ref(cache, lambda _: known.pop(number, None)), name
+        return name
+
+    def sample(self) -> None:
+        """Write how many entries there are and may be; expired ones count until removed.
+
+        It reads what each cache keeps, not `len(cache)`: that would expire entries, from a
+        thread without the application's lock. Sizes that `getsizeof` gives are no entries.
+        """
+        entries, most = (dict.fromkeys(shown, 0.0) for shown in self._shown.values())
+        for reference, name in list(self._known.values()):
+            cache = reference()
+            if cache is None:
+                continue
+            state, labels = vars(cache), name.labels
+            entries[labels] = entries.get(labels, 0.0) + len(state["_Cache__data"])
+            limit = state["_Cache__maxsize"]
+            if cache.getsizeof is self._getsizeof and isfinite(limit):
+                most[labels] = most.get(labels, 0.0) + limit
+        self._shown = {CACHE_ENTRIES: entries, CACHE_MAX_ENTRIES: most}
+        for metric, values in self._shown.items():
+            for labels, value in values.items():
+                self._recorder.gauge(metric).set(labels, value)
+
+    def stop(self) -> None:
+        """Leave functions that were decorated meanwhile to themselves."""
+        self.stopped = True
+
+
+class Loader:
+    """The function under a decorator of version 8, timed when a lookup calls it."""
+
+    __slots__ = ("name", "wrapped")
+
+    def __init__(self, wrapped: Call, name: Name) -> None:
+        self.wrapped = wrapped
+        self.name = name
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if running.get() is None:
+            return self.wrapped(*args, **kwargs)
+        return load(self.name, self.wrapped, args, kwargs)
+
+
+class Loaders:
+    """The loaders put into decorated functions of one kind, at the first call of each."""
+
+    def __init__(self, caches: Caches, attribute: str) -> None:
+        self._caches = caches
+        self._attribute = attribute
+        self._decorated: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def of(self, decorated: Any) -> Loader:
+        """The loader of a decorated function."""
+        loader = vars(decorated)[self._attribute]
+        if type(loader) is not Loader:
+            loader = Loader(loader, self._caches.named(decorated))
+            setattr(decorated, self._attribute, loader)
+            self._decorated.add(decorated)
+        return loader
+
+    def restore(self) -> None:
+        """Take all of them out again."""
+        for decorated in list(self._decorated):
+            setattr(decorated, self._attribute, vars(decorated)[self._attribute].wrapped)
+
+
+def _call(loaders: Loaders, wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if counted.get() & BIT:
+            return wrapped(self, *args, **kwargs)
+        try:
+            lookup = Lookup(loaders.of(self).name)
+        except Exception:
+            guard.failed("cachetools.call")
+            return wrapped(self, *args, **kwargs)
+        return look_up(lookup, (), wrapped, (self, *args), kwargs)
+
+    return call
+
+
+def _getitem(caches: Caches, wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def getitem(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        name = caches.name_of_lookup(self)
+        if name is None:
+            return wrapped(self, *args, **kwargs)
+        return look_up(Lookup(name), KeyError, wrapped, (self, *args), kwargs)
+
+    return getitem
+
+
+def _get(caches: Caches, wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def get(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        name = caches.name_of_lookup(self)
+        # What the library would refuse, or a key given by name, goes to it as it is.
+        if name is None or len(args) + len(kwargs) > 2 or not args or kwargs.keys() - {"default"}:
+            return wrapped(self, *args, **kwargs)
+        result = look_up(Lookup(name), KeyError, wrapped, (self, args[0], ABSENT), {})
+        if result is not ABSENT:
+            return result
+        return args[1] if len(args) == 2 else kwargs.get("default")
+
+    return get
+
+
+def _decorator(caches: Caches, wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def decorator(*args: Any, **kwargs: Any) -> Call:
+        decorate = wrapped(*args, **kwargs)
+
+        @functools.wraps(decorate)
+        def timed(function: Call) -> Any:
+            name = caches.named(function)
+
+            @functools.wraps(function)
+            def loader(*args: Any, **kwargs: Any) -> Any:
+                if caches.stopped or counted.get() & BIT:
+                    return function(*args, **kwargs)
+                return load(name, function, args, kwargs)
+
+            decorated = decorate(loader)
+            decorated.__wrapped__ = function
+            return decorated
+
+        return timed
+
+    return decorator
+
+
+def _missing(wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def missing(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        lookup = running.get()
+        if lookup is None or lookup.ended:
+            return wrapped(self, *args, **kwargs)
+        return load(lookup.name, wrapped, (self, *args), kwargs)
+
+    return missing
+
+
+def _asking(frame: FrameType) -> FrameType:
+    """The frame that wants an item: not one of an overriding `__getitem__` that calls up."""
+    while frame.f_code.co_name == "__getitem__" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame

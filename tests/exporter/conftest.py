@@ -25,6 +25,12 @@ ACTIVE = Metric(name="active", kind="gauge", help="At work.")
 
 
 @pytest.fixture
+def segment_directory(tmp_path_factory):
+    """An empty directory for this test's segments."""
+    return tmp_path_factory.mktemp("segments")
+
+
+@pytest.fixture
 def write():
     """Writes a segment: `write(directory, (metric, labels, cells), ...)` returns its writer.
 

@@ -16,6 +16,7 @@ BAND_REQUESTS = catalog.HTTP_SERVER_REQUEST_BAND.name
 DB_CALLS = catalog.HTTP_SERVER_REQUEST_DB_CALLS.name
 CACHE_REQUESTS = catalog.CACHE_REQUESTS.name
 CACHE_LOAD = catalog.CACHE_LOAD_DURATION.name
+WORKERS = catalog.WORKERS.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,7 @@ class Answers:
     latencies: list[RouteLatency]
     times: list[RouteTime]
     caches: list[CacheUse]
+    workers: int
 
     @property
     def requests(self) -> int:
@@ -98,7 +100,8 @@ def answer(page: Page) -> Answers:
     latencies = sorted(_latencies(page), key=lambda latency: -latency.p99.value)
     times = _times(page, _names([latency.route for latency in latencies]))
     caches = sorted(_caches(page), key=lambda cache: -cache.lookups)
-    return Answers(latencies=latencies, times=times, caches=caches)
+    workers = int(_total(page[WORKERS]))
+    return Answers(latencies=latencies, times=times, caches=caches, workers=workers)
 
 
 def has_failed(labels: Mapping[str, str]) -> bool:

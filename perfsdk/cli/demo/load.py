@@ -31,12 +31,17 @@ class Sent:
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     unanswered: int = 0
 
-    def requests(self) -> dict[str, int]:
-        """Answered requests of each `GET /route`."""
-        counts: Counter[str] = Counter()
-        for (route, _status), count in self.answers.items():
-            counts[route] += count
-        return dict(counts)
+    @property
+    def answered(self) -> int:
+        """Requests that have had an answer, whatever it was."""
+        return self.answers.total()
+
+    def by_route(self) -> dict[str, dict[int, int]]:
+        """How often each `GET /route` answered with which status."""
+        counts: dict[str, dict[int, int]] = {}
+        for (route, status), count in sorted(self.answers.items()):
+            counts.setdefault(route, {})[status] = count
+        return counts
 
 
 def requests() -> Iterator[Request]:

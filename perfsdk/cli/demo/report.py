@@ -27,21 +27,19 @@ def print_answers(console: Console, answers: Answers) -> None:
     for sentence in wording.findings(answers):
         _print_sentence(console, sentence)
     _print_heading(console, 3, "What is my cache hit rate?")
-    console.print(_cache_table(answers.caches))
+    console.print(_cache_table(answers.caches) if answers.caches else "\n  No cache was asked.")
     for cache in answers.caches:
         _print_sentence(console, wording.cache_finding(cache))
 
 
 def print_comparison(console: Console, answers: Answers, sent: Sent) -> None:
     """Say whether the page holds exactly what the load was answered."""
-    answered = sum(sent.answers.values())
-    if answered == answers.requests:
-        text = f"Exact: {answered:,} requests were answered, {answers.requests:,} are on the page."
-        style = "green"
-    else:
-        text = f"The load was answered {answered:,} times, the page has {answers.requests:,}."
-        style = "yellow"
-    console.print(Text(text, style=style))
+    exact = sent.answered == answers.requests
+    text = (
+        f"The load had {sent.answered:,} answers; the exporter's page counts "
+        f"{answers.requests:,} requests of {answers.workers} workers."
+    )
+    console.print(Text(text, style="green" if exact else "yellow"))
     if sent.unanswered:
         console.print(Text(f"{sent.unanswered:,} requests had no answer.", style="red"))
 
@@ -49,7 +47,7 @@ def print_comparison(console: Console, answers: Answers, sent: Sent) -> None:
 def as_data(answers: Answers, sent: Sent) -> dict[str, Any]:
     """The report for `json.dumps`: durations in seconds, shares and rates from 0 to 1."""
     return {
-        "sent": {"answered": sent.requests(), "unanswered": sent.unanswered},
+        "sent": {"answers": sent.by_route(), "unanswered": sent.unanswered},
         "latencies": [_latency_data(latency) for latency in answers.latencies],
         "times": [
             {

@@ -164,7 +164,7 @@ def _read_answers(running: Running, sent: Sent) -> Answers:
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         answers = answer(parse_page(_get(f"{running.exporter_url}/metrics")))
-        if answers.requests >= sum(sent.answers.values()) or time.monotonic() > deadline:
+        if answers.requests >= sent.answered or time.monotonic() > deadline:
             return answers
         running.check()
         running.stop.wait(0.1)

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, create_engine, insert
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 PRODUCTS = 120_000
-ORDERS = 4_000
+ORDERS = 3_000
 ITEMS_OF_AN_ORDER = 5
 
 SIZES = ("giant", "large", "little", "medium", "narrow", "round", "short", "small", "tall", "wide")
