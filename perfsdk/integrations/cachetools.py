@@ -24,21 +24,20 @@ from types import FrameType, FunctionType
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.catalog import CACHE_ENTRIES, CACHE_MAX_ENTRIES, Metric
-from perfsdk.recorder import Labels, Recorder
+from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, counted
-from perfsdk.wrapping.lookups import ABSENT, Lookup, Name, load, look_up, running
+from perfsdk.wrapping.entries import Entries
+from perfsdk.wrapping.lookups import ABSENT, Loader, Lookup, Name, load, look_up, running
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((5, 3), (9,))
 
-MAX_CACHES = 1000
-"""Caches whose entries are counted; more are left out of the gauges."""
 MAX_CLASSES = 100
 """Subclasses whose `__missing__` is timed; patched classes are kept alive."""
 
-CLASSES = ("Cache", "FIFOCache", "LFUCache", "LRUCache", "MRUCache", "RRCache", "_TimedCache")
-CLASSES += ("TLRUCache", "TTLCache")
+CLASSES = (
+    "Cache FIFOCache LFUCache LRUCache MRUCache RRCache TLRUCache TTLCache _TimedCache".split()
+)
 DECORATED = ("_Basic", "_Locked", "_Condition", "_Info", "_LockedInfo", "_ConditionInfo")
 LIBRARY = {"cachetools", "collections.abc"}
 LIBRARY |= {f"cachetools.{n}" for n in ("_cached", "_cachedmethod", "_decorator", "_decorators")}
@@ -68,24 +67,23 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
             loaders = Loaders(caches, f"{owner.__name__}__func")
             patches.replace(owner, "__call__", functools.partial(_call, loaders))
             patches.on_undo(loaders.restore)
-    patches.on_undo(recorder.on_sample(caches.sample))
-    patches.on_undo(caches.stop)
+    patches.on_undo(recorder.on_sample(caches.entries.sample))
+    patches.on_undo(lambda: setattr(caches, "stopped", True))
 
 
 class Caches:
-    """What is known of the application's caches: names and, by weak references, their entries."""
+    """What is known of the application's caches."""
 
     def __init__(self, module: Any, patches: Patches, recorder: Recorder) -> None:
         self._patches = patches
         self._recorder = recorder
-        self._getsizeof = module.Cache.getsizeof
         self.closures: tuple[str, ...] = ()
         """Before version 8: the names of the functions that decorators make."""
         self.stopped = False
+        """Functions decorated before version 8 keep their timed loader."""
         self._names: dict[str, Name] = {}
-        self._known: dict[int, tuple[weakref.ref[Any], Name]] = {}
+        self.entries = Entries(recorder, functools.partial(_measure, module.Cache.getsizeof))
         self._classes: set[type] = {module.Cache}
-        self._shown: dict[Metric, dict[Labels, float]] = {CACHE_ENTRIES: {}, CACHE_MAX_ENTRIES: {}}
         # A weak reference's callback may look up in a cache while this thread holds it.
         self._lock = RLock()
 
@@ -101,9 +99,9 @@ class Caches:
             if counted.get() & BIT:
                 return None
             frame = _asking(sys._getframe(2))  # noqa: SLF001 - no other way to tell who asks
-            known = self._known.get(id(cache))
+            known = self.entries.name(cache)
             if frame.f_globals.get("__name__") not in LIBRARY:
-                return known[1] if known else self._meet(cache, self.named(type(cache)))
+                return known or self._meet(cache, self.named(type(cache)))
             if frame.f_code.co_name in self.closures:
                 scope = frame.f_locals
                 name = self.named(scope["func"] if "func" in scope else scope["method"])
@@ -119,7 +117,6 @@ class Caches:
 
     def _meet(self, cache: Any, name: Name) -> Name:
         """Remember a cache seen for the first time; the name."""
-        number, known = id(cache), self._known
         with self._lock:
             for owner in type(cache).__mro__:
                 missing = vars(owner).get("__missing__")
@@ -128,49 +125,8 @@ class Caches:
                 if len(self._classes) <= MAX_CLASSES:
                     self._classes.add(owner)
                     self._patches.replace(owner, "__missing__", _missing)
-            if len(known) < MAX_CACHES:
-                known[number] = weakref.ref(cache, lambda _: known.pop(number, None)), name
+            self.entries.add(cache, name)
         return name
-
-    def sample(self) -> None:
-        """Write how many entries there are and may be; expired ones count until removed.
-
-        It reads what each cache keeps, not `len(cache)`: that would expire entries, from a
-        thread without the application's lock. Sizes that `getsizeof` gives are no entries.
-        """
-        entries, most = (dict.fromkeys(shown, 0.0) for shown in self._shown.values())
-        for reference, name in list(self._known.values()):
-            cache = reference()
-            if cache is None:
-                continue
-            state, labels = vars(cache), name.labels
-            entries[labels] = entries.get(labels, 0.0) + len(state["_Cache__data"])
-            limit = state["_Cache__maxsize"]
-            if cache.getsizeof is self._getsizeof and isfinite(limit):
-                most[labels] = most.get(labels, 0.0) + limit
-        self._shown = {CACHE_ENTRIES: entries, CACHE_MAX_ENTRIES: most}
-        for metric, values in self._shown.items():
-            for labels, value in values.items():
-                self._recorder.gauge(metric).set(labels, value)
-
-    def stop(self) -> None:
-        """Leave functions that were decorated meanwhile to themselves."""
-        self.stopped = True
-
-
-class Loader:
-    """The function under a decorator of version 8, timed when a lookup calls it."""
-
-    __slots__ = ("name", "wrapped")
-
-    def __init__(self, wrapped: Call, name: Name) -> None:
-        self.wrapped = wrapped
-        self.name = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if running.get() is None:
-            return self.wrapped(*args, **kwargs)
-        return load(self.name, self.wrapped, args, kwargs)
 
 
 class Loaders:
@@ -267,7 +223,7 @@ def _missing(wrapped: Call) -> Call:
         lookup = running.get()
         if lookup is None or lookup.ended:
             return wrapped(self, *args, **kwargs)
-        return load(lookup.name, wrapped, (self, *args), kwargs)
+        return load(lookup.name, wrapped, (self, *args), kwargs, nothing=KeyError)
 
     return missing
 
@@ -277,3 +233,14 @@ def _asking(frame: FrameType) -> FrameType:
     while frame.f_code.co_name == "__getitem__" and frame.f_back is not None:
         frame = frame.f_back
     return frame
+
+
+def _measure(getsizeof: Call, cache: Any) -> tuple[float, float | None]:
+    """What a cache keeps, not `len(cache)`: that would expire entries, without a lock.
+
+    Expired entries count until they are removed. Sizes by a `getsizeof` are no entries.
+    """
+    state = vars(cache)
+    limit = state["_Cache__maxsize"]
+    limited = cache.getsizeof is getsizeof and isfinite(limit)
+    return len(state["_Cache__data"]), limit if limited else None

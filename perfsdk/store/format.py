@@ -36,7 +36,7 @@ was no room go there. What a series owns starts at its `cell`:
     histogram   [sum, bucket 0, ..., bucket n]: bucket i counts the observations that are
                 <= bounds[i] and > bounds[i - 1]; bucket n those above all bounds. The number
                 of observations is the sum of the buckets, so the two never disagree; the sum
-                of the values may lag by what is in flight
+                of the values may differ by what is in flight
     native      [sum, zero bucket, bucket 0, ..., bucket n], and blocks
 
 **Native buckets** (schema 3) hold an observation x > 0 at index `ceil(log2(x) * 8)`; x <= 0

@@ -22,13 +22,14 @@ class Name:
     """The series of one cache name, bound once: past a bound, each use would be turned away."""
 
     def __init__(self, recorder: Recorder, system: str, name: str) -> None:
-        self.labels = (system, name[:MAX_LABEL_LENGTH])
+        text = name[:MAX_LABEL_LENGTH]
+        self.labels = (system, text)
         self.requests = recorder.counter(CACHE_REQUESTS)
         self.durations = recorder.histogram(CACHE_OPERATION_DURATION)
         self.loads = recorder.histogram(CACHE_LOAD_DURATION)
-        self.hit = self.requests[(*self.labels, "hit")]
-        self.miss = self.requests[(*self.labels, "miss")]
-        self.get = self.durations[(*self.labels, "get", "")]
+        self.hit = self.requests[system, text, "hit"]
+        self.miss = self.requests[system, text, "miss"]
+        self.get = self.durations[system, text, "get", ""]
 
 
 class Lookup:
@@ -62,8 +63,8 @@ class Lookup:
         if self.ended:
             return
         try:
-            name = self.name
-            self._end(name.durations[(*name.labels, "get", type(error).__name__)])
+            key = (*self.name.labels, "get", type(error).__name__)
+            self._end(self.name.durations[key])
         except Exception:
             guard.failed("lookups.fail")
 
@@ -107,23 +108,52 @@ def look_up(
 
 
 def load(
-    name: Name, wrapped: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    name: Name,
+    wrapped: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    nothing: type[BaseException] | tuple[()] = (),
 ) -> Any:
-    """What the loader answers; it ends the lookup that it is called from, as a miss."""
+    """What the loader answers; it ends the lookup that it is called from, as a miss.
+
+    When it raises `nothing` it is no loader after all, and its time is not recorded.
+    """
     lookup = running.get()
     if lookup is not None:
         lookup.end(hit=False)
     running.set(None)
     started = perf_counter()
     try:
-        return wrapped(*args, **kwargs)
+        result = wrapped(*args, **kwargs)
+    except nothing:
+        raise
+    except BaseException:
+        _loaded(name, started)
+        raise
     finally:
         running.set(lookup)
-        _loaded(name, perf_counter() - started)
+    _loaded(name, started)
+    return result
 
 
-def _loaded(name: Name, seconds: float) -> None:
+def _loaded(name: Name, started: float) -> None:
     try:
-        name.loads.observe(name.labels, seconds)
+        name.loads.observe(name.labels, perf_counter() - started)
     except Exception:
         guard.failed("lookups.load")
+
+
+class Loader:
+    """A function that is timed when a lookup calls it."""
+
+    __slots__ = ("name", "wrapped")
+
+    def __init__(self, wrapped: Callable[..., Any], name: Name) -> None:
+        self.wrapped = wrapped
+        self.name = name
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if running.get() is None:
+            return self.wrapped(*args, **kwargs)
+        return load(self.name, self.wrapped, args, kwargs)

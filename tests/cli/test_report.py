@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from perfsdk.cli.demo import wording
 from perfsdk.cli.demo.answers import answer
 from perfsdk.cli.demo.load import Sent
 from perfsdk.cli.demo.page import parse_page
@@ -33,12 +34,12 @@ def test_the_report_is_the_golden_one(answers, sent):
 @pytest.mark.parametrize("width", [80, 100])
 def test_no_table_is_cut_or_wrapped(answers, width):
     """The longest line of the tables fits into 80 columns as into 100."""
-    tables = [line for line in printed(print_answers, answers, width=width).split("\n") if line]
-    wide = [line for line in printed(print_answers, answers, width=300).split("\n") if line]
-    assert [line for line in wide if len(line) <= width] == [
-        line for line in tables if line in wide
-    ]
-    assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(tables)
+    findings = set(wording.findings(answers))
+    shown = printed(print_answers, answers, width=width).splitlines()
+    for line in printed(print_answers, answers, width=300).splitlines():
+        if line.removeprefix(" ") not in findings:
+            assert len(line) <= width
+            assert line in shown
 
 
 def test_colours_mark_what_matters(answers):
@@ -54,14 +55,14 @@ def test_colours_mark_what_matters(answers):
 
 def test_a_page_without_caches_says_so():
     """An empty table would look like a fault of the report."""
-    assert "No cache was asked." in printed(print_answers, answer(parse_page("")))
+    assert "no cache was asked" in printed(print_answers, answer(parse_page("")))
 
 
 def test_missing_requests_are_told(answers):
     """A page that does not hold what was answered is no secret."""
     sent = Sent(answers=Counter({("GET /orders", 200): 1105}), unanswered=2)
     shown = printed(print_comparison, answers, sent)
-    assert "The load had 1,105 answers; the exporter's page counts 1,104 requests" in shown
+    assert "the load got 1,105 answers; the page counts 1,104 requests" in shown
     assert "2 requests had no answer." in shown
 
 

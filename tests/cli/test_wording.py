@@ -38,7 +38,9 @@ def test_durations_have_two_to_three_digits(seconds, text):
         (0.0994, "9.9 %"),
         (0.0996, "10 %"),
         (0.83, "83 %"),
-        (0.992, "99.2 %"),
+        (0.05, "5 %"),
+        (0.992, "99 %"),
+        (0.9961, "99.6 %"),
         (0.9999, "99.9 %"),
         (1.0, "100 %"),
     ],
@@ -51,7 +53,7 @@ def test_shares_never_look_like_nothing_or_all(share, text):
 def test_a_quantile_at_the_edge_says_only_what_is_known():
     """In the first and the last bucket one bound is known, in between the value."""
     assert "< 5 ms" == wording.quantile(Quantile(0.0025, 0.0, 0.005))
-    assert "> 10.0 s" == wording.quantile(Quantile(10.0, 10.0, math.inf))
+    assert "> 10 s" == wording.quantile(Quantile(10.0, 10.0, math.inf))
     assert "31 ms" == wording.quantile(Quantile(0.031, 0.025, 0.05))
 
 

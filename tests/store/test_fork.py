@@ -155,9 +155,8 @@ def test_a_killed_writer_is_dead_though_its_child_lives(child, segments, open_re
     process = start(PARENT, segments, child)
     try:
         assert "ready\n" == process.stdout.readline()
-        readers = {
-            open_reader(path).values[64]: open_reader(path) for path in find_segments(segments)
-        }
+        opened = [open_reader(path) for path in find_segments(segments)]
+        readers = {reader.values[reader.series[0].cell]: reader for reader in opened}
         assert all(reader.is_live() for reader in readers.values())
         process.kill()
         assert -signal.SIGKILL == process.wait()

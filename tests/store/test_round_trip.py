@@ -61,7 +61,7 @@ def bits(values):
     return ["nan" if math.isnan(value) else value.hex() for value in values]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(series(), max_size=6))
 def test_everything_written_is_read(written):
     """Descriptions, labels, cells and blocks come back in order, whatever they are."""

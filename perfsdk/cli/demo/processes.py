@@ -95,15 +95,14 @@ def free_port(first: int) -> int:
     raise DemoError(f"the ports of {HOST} from {first} on are taken")
 
 
-def require_port(port: int) -> int:
-    """The port that the user chose.
+def require_port(port: int) -> None:
+    """Refuse the port that the user chose before anything is started on it.
 
     Raises:
         DemoError: it cannot be had.
     """
     if not _is_free(port):
         raise DemoError(f"port {port} of {HOST} cannot be had; give another one with --port")
-    return port
 
 
 def _is_free(port: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -20,24 +21,30 @@ POOR_HIT_RATE = 0.5
 
 def print_answers(console: Console, answers: Answers) -> None:
     """Print the three tables, each with what it means."""
-    _print_heading(console, 1, "What is my P99?")
+    _print_heading(console, "1. What is my P99?")
     console.print(_latency_table(answers.latencies))
-    _print_heading(console, 2, "Where does the time go?")
+    _print_note(console, "failed: a 5xx, or an error that is not the client's")
+    _print_heading(console, "2. Where does the time go?")
     console.print(_time_table(answers.times))
-    for sentence in wording.findings(answers):
-        _print_sentence(console, sentence)
-    _print_heading(console, 3, "What is my cache hit rate?")
-    console.print(_cache_table(answers.caches) if answers.caches else "\n  No cache was asked.")
-    for cache in answers.caches:
-        _print_sentence(console, wording.cache_finding(cache))
+    note = "averages of one request"
+    if any(route.tail for route in answers.times):
+        note += "; slow tail: those slower than the P95 of the route's last ones"
+    _print_note(console, note)
+    _print_findings(console, wording.findings(answers))
+    _print_heading(console, "3. What is my cache hit rate?")
+    if answers.caches:
+        console.print(_cache_table(answers.caches))
+        _print_findings(console, [wording.cache_finding(cache) for cache in answers.caches])
+    else:
+        _print_note(console, "no cache was asked")
 
 
 def print_comparison(console: Console, answers: Answers, sent: Sent) -> None:
     """Say whether the page holds exactly what the load was answered."""
     exact = sent.answered == answers.requests
     text = (
-        f"The load had {sent.answered:,} answers; the exporter's page counts "
-        f"{answers.requests:,} requests of {answers.workers} workers."
+        f"Check: the load got {sent.answered:,} answers; the page counts {answers.requests:,} "
+        f"requests, of {answers.workers} workers."
     )
     console.print(Text(text, style="green" if exact else "yellow"))
     if sent.unanswered:
@@ -94,7 +101,7 @@ def _cache_table(caches: list[CacheUse]) -> Table:
     table = _table("cache", "lookups", "hit rate", "a miss costs")
     for cache in caches:
         table.add_row(
-            Text(f"{cache.cache} ({cache.system})"),
+            Text(wording.cache_name(cache)),
             f"{cache.lookups:,}",
             Text(wording.percent(cache.hit_rate), style=_hit_rate_style(cache.hit_rate)),
             NOTHING if cache.miss_seconds is None else wording.duration(cache.miss_seconds),
@@ -124,20 +131,27 @@ def _hit_rate_style(hit_rate: float) -> str:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, header_style="dim")
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
-def _print_heading(console: Console, number: int, question: str) -> None:
+def _print_heading(console: Console, question: str) -> None:
     console.print()
-    console.print(Text(f"{number}. {question}", style="bold cyan"))
+    console.print(Text(question, style="bold cyan"))
+    console.print()
 
 
-def _print_sentence(console: Console, sentence: str) -> None:
-    console.print(Text(f"  {sentence}"))
+def _print_note(console: Console, note: str) -> None:
+    console.print(Padding(Text(note, style="dim italic"), (0, 0, 0, 1)))
+
+
+def _print_findings(console: Console, sentences: list[str]) -> None:
+    console.print()
+    for sentence in sentences:
+        console.print(Padding(Text(sentence), (0, 0, 0, 1)))
 
 
 def _latency_data(latency: RouteLatency) -> dict[str, Any]:

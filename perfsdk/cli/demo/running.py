@@ -93,8 +93,8 @@ def run_demo(options: Options) -> int:
 def _start(
     options: Options, directory: Path, children: ExitStack, stop: StopRequest, console: Console
 ) -> Running:
-    shop_port = _shop_port(options.port)
-    exporter_address = f"{HOST}:{processes.free_port(EXPORTER_PORT)}"
+    if options.port is not None:
+        processes.require_port(options.port)
     database = directory / "shop.sqlite"
     segments = directory / "segments"
     environment = {
@@ -105,9 +105,11 @@ def _start(
     console.print(Text(f"Starting a small shop of {options.workers} workers and the exporter."))
     tables.fill_database(database)
     stop.check()
+    shop_port = options.port or processes.free_port(SHOP_PORT)
     shop = [sys.executable, "-m", "uvicorn", SHOP, "--host", HOST, "--port", str(shop_port)]
     shop += ["--workers", str(options.workers), "--no-access-log"]
     shop += ["--timeout-graceful-shutdown", "2"]
+    exporter_address = f"{HOST}:{processes.free_port(EXPORTER_PORT)}"
     exporter = [sys.executable, "-m", "perfsdk_exporter", "--dir", str(segments)]
     exporter += ["--web.listen-address", exporter_address]
 
@@ -208,10 +210,6 @@ def _print_error(error: DemoError) -> None:
     if error.log_tail:
         print(error.log_tail, file=sys.stderr)
     print(f"perfsdk demo: {error}", file=sys.stderr)
-
-
-def _shop_port(chosen: int | None) -> int:
-    return processes.free_port(SHOP_PORT) if chosen is None else processes.require_port(chosen)
 
 
 def _is_foreign(variable: str) -> bool:

@@ -31,9 +31,9 @@ def duration(seconds: float) -> str:
 def quantile(of: Quantile) -> str:
     """A quantile; in the first and in the last bucket only one bound of it is known."""
     if of.upper == math.inf:
-        return f"> {duration(of.lower)}"
+        return f"> {duration(of.lower)}".replace(".0 ", " ")
     if of.lower == 0:
-        return f"< {duration(of.upper).replace('.0', '')}"
+        return f"< {duration(of.upper)}".replace(".0 ", " ")
     return duration(of.value)
 
 
@@ -41,8 +41,8 @@ def percent(share: float) -> str:
     """A share of 0 to 1; what is little but not nothing, or nearly all, does not look like it."""
     if 0 < share < 0.001:
         return "< 0.1 %"
-    if share < 0.0995 or 0.9905 < share < 1:
-        return f"{min(share, 0.999) * 100:.1f} %" if share else "0 %"
+    if share < 0.0995 or 0.995 <= share < 1:
+        return f"{min(share, 0.999) * 100:.1f} %".replace(".0 ", " ")
     return f"{share * 100:.0f} %"
 
 
@@ -56,9 +56,14 @@ def findings(answers: Answers, *, most: int = 3) -> list[str]:
     return [_finding(route) for route in answers.times[:most]]
 
 
+def cache_name(cache: CacheUse) -> str:
+    """Its name and its library; the library alone where a cache has no name."""
+    return f"{cache.cache} ({cache.system})" if cache.cache else cache.system
+
+
 def cache_finding(cache: CacheUse) -> str:
     """What the hits of a cache are worth, as far as the page tells."""
-    sentence = f"{cache.cache} answers {percent(cache.hit_rate)} of its lookups"
+    sentence = f"{cache.cache or cache.system} answers {percent(cache.hit_rate)} of its lookups"
     if cache.miss_seconds is None:
         return f"{sentence}."
     return f"{sentence}; each of the others costs {duration(cache.miss_seconds)}."
