@@ -88,12 +88,13 @@ class Exchange(Account):
             kind = message["type"]
             if kind == "http.response.start":
                 self.status = message["status"]
-                if message.get("trailers"):
-                    self._flags |= _TRAILERS
+                if "trailers" in message:
+                    self._flags |= _TRAILERS * bool(message["trailers"])
             elif kind == "http.response.body":
                 if "body" in message:
                     self.sent += len(message["body"])
-                if not message.get("more_body") and not self._flags & _TRAILERS:
+                more = "more_body" in message and message["more_body"]
+                if not more and not self._flags & _TRAILERS:
                     return self._send_last(message)
             elif _is_last(message, kind):
                 return self._send_last(message)

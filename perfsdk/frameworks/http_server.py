@@ -138,8 +138,9 @@ class HttpServer:
 
     def began(self, account: Account, method: str) -> str:
         """A request is being served from now on; the method as its label has it."""
-        cell = self._active.get(method)
-        if cell is None:
+        try:
+            cell = self._active[method]
+        except KeyError:
             method = METHODS.get(method, OTHER_METHOD)
             cell = self._active_cell(method)
         values = self.writer.values
@@ -169,8 +170,9 @@ class HttpServer:
         serving = self._serving
         del serving[account]
         duration = ended - account.started
-        outcome = route.outcomes.get((method, status, error_type))
-        if outcome is None:
+        try:
+            outcome = route.outcomes[method, status, error_type]
+        except KeyError:
             outcome = self._outcome(route, method, status, error_type)
         outcome.observe_duration(duration)
         values = self.writer.values

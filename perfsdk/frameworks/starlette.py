@@ -78,9 +78,11 @@ class RouteFinder:
         matched = exchange.matched
         prefix = exchange.prefix
         key = (prefix, id(matched)) if prefix else id(matched)
-        known = self._remembered.get(key)
-        if known is not None and known[0] is matched:
-            return known[1]
+        try:
+            # Remembered objects are kept, so an id is never somebody else's.
+            return self._remembered[key][1]
+        except KeyError:
+            pass
         if matched is None:
             matched = scope.get("route")  # a route class with a `handle` of its own
         if matched is None or matched is UNMATCHED:

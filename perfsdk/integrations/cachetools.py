@@ -35,9 +35,8 @@ VERSIONS = ((5, 3), (9,))
 MAX_CLASSES = 100
 """Subclasses whose `__missing__` is timed; patched classes are kept alive."""
 
-CLASSES = (
-    "Cache FIFOCache LFUCache LRUCache MRUCache RRCache TLRUCache TTLCache _TimedCache".split()
-)
+CLASSES = ("Cache", "FIFOCache", "LFUCache", "LRUCache", "MRUCache", "RRCache")
+TIMED_CLASSES = ("_TimedCache", "TLRUCache", "TTLCache")
 DECORATED = ("_Basic", "_Locked", "_Condition", "_Info", "_LockedInfo", "_ConditionInfo")
 LIBRARY = {"cachetools", "collections.abc"}
 LIBRARY |= {f"cachetools.{n}" for n in ("_cached", "_cachedmethod", "_decorator", "_decorators")}
@@ -49,7 +48,7 @@ Call = Callable[..., Any]
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure the classes of caches, then the decorators in the way of this version."""
     caches = Caches(module, patches, recorder)
-    for name in CLASSES:
+    for name in CLASSES + TIMED_CLASSES:
         owner = getattr(module, name, None)
         for attribute, make in (("__getitem__", _getitem), ("get", _get)):
             if attribute in getattr(owner, "__dict__", ()):

@@ -1,4 +1,224 @@
-VERSIONS = ((999,), (1000,))
+"""Times each command and pipeline of redis-py once, and counts hits and misses by key.
+
+Known: redis-py 5 to 8, sync and asyncio (https://redis.readthedocs.io); clusters and pub/sub are
+left alone. Entry points: `Redis.execute_command`, through which a command goes once whatever is
+retried below it; `Pipeline.execute`, one operation for all that was queued; and
+`Pipeline.immediate_execute_command`, for commands between WATCH and MULTI.
+
+A key is a hit when the answer holds a value, also an empty one, and a miss when it holds none.
+Of a hash, it is the field or the fields asked for that must be there, while the server's own
+keyspace_hits ask for the hash alone. Neither hit nor miss: answers that are errors; commands
+whose empty answer may be a value (GETRANGE, SUBSTR); keys of brokers, queues and locks. Commands
+that wait, and pipelines with one of them, are not timed. An answer of the client-side cache is a
+hit like any other.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from perfsdk import guard
+from perfsdk.catalog import CACHE_OPERATION_DURATION, CACHE_REQUESTS
+from perfsdk.recorder import Counter, Labels, Recorder
+from perfsdk.request import CACHE, counted
+from perfsdk.wrapping.calls import Args, Hook, Kwargs, timed_coroutine_method, timed_method
+from perfsdk.wrapping.patches import Patches
+
+VERSIONS = ((5,), (9,))
+
+CACHE_LABELS = ("redis", "default")
+HIT, MISS = (*CACHE_LABELS, "hit"), (*CACHE_LABELS, "miss")
+PIPELINE = (*CACHE_LABELS, "pipeline")
+BIT = 1 << CACHE
+
+OTHER_USES = ("_kombu", "arq:", "celery-task-meta-", "celery-taskset-meta-", "lock:", "rq:")
+"""How the keys of brokers, queues and locks begin; looking one up is not asking a cache."""
+OTHER_USES_BYTES = tuple(prefix.encode() for prefix in OTHER_USES)
+
+Count = tuple[int, int]
+"""Hits and misses."""
 
 
-def patch(module, patches, recorder): ...
+class Kind(NamedTuple):
+    """What a command is: the labels of its duration, None for one that waits; its lookups."""
+
+    labels: Labels | None
+    lookups: Callable[[Args, Any], Count] | None = None
+
+
+def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
+    """Measure the clients and pipelines that are there and those to come."""
+    requests = recorder.counter(CACHE_REQUESTS)
+    durations = recorder.histogram(CACHE_OPERATION_DURATION)
+    commands = Hook(CACHE, durations, _describe, functools.partial(_inspect, requests))
+    pipelines = Hook(CACHE, durations, _describe_pipeline)
+
+    def pipeline(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        timed = timed_method(pipelines)(wrapped)
+
+        @functools.wraps(wrapped)
+        def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            queued = _queued(self)
+            answers = timed(self, *args, **kwargs)
+            _count_all(requests, queued, answers)
+            return answers
+
+        return execute
+
+    def async_pipeline(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        timed = timed_coroutine_method(pipelines)(wrapped)
+
+        @functools.wraps(wrapped)
+        async def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+            queued = _queued(self)
+            answers = await timed(self, *args, **kwargs)
+            _count_all(requests, queued, answers)
+            return answers
+
+        return execute
+
+    for client, timed, timed_pipeline in (
+        (module.client, timed_method(commands), pipeline),
+        (import_module("redis.asyncio.client"), timed_coroutine_method(commands), async_pipeline),
+    ):
+        patches.replace(client.Redis, "execute_command", timed)
+        patches.replace(client.Pipeline, "immediate_execute_command", timed)
+        patches.replace(client.Pipeline, "execute", timed_pipeline)
+
+
+def _describe(_instance: Any, args: Args, _kwargs: Kwargs) -> Labels | None:
+    kind = KINDS.get(args[0]) or _spelled(args)[0]
+    if kind is STREAM_READ:
+        return None if _waits(args) else OTHER.labels
+    return kind.labels
+
+
+def _inspect(requests: Counter, _instance: Any, args: Args, _kwargs: Kwargs, answer: Any) -> None:
+    kind = KINDS.get(args[0])
+    if kind is None:
+        kind, args = _spelled(args)
+    if kind.lookups is None:
+        return
+    hits, misses = kind.lookups(args, answer)
+    if hits:
+        requests.add(HIT, hits)
+    if misses:
+        requests.add(MISS, misses)
+
+
+def _describe_pipeline(instance: Any, _args: Args, _kwargs: Kwargs) -> Labels | None:
+    queued = instance.command_stack
+    if not queued and not instance.watching:
+        return None  # nothing is sent
+    return (
+        None if any(_describe(instance, command, {}) is None for command, _ in queued) else PIPELINE
+    )
+
+
+def _queued(pipeline: Any) -> Sequence[tuple[Args, Any]]:
+    """A copy of what `execute` will send, since it forgets that; nothing when it counts above."""
+    try:
+        return () if counted.get() & BIT else pipeline.command_stack[:]
+    except Exception:
+        guard.failed("redis.queued")
+        return ()
+
+
+def _count_all(requests: Counter, queued: Sequence[tuple[Args, Any]], answers: Any) -> None:
+    """Count the answers of a pipeline, in which errors may stand where answers were due."""
+    try:
+        if queued and len(queued) == len(answers):
+            for (args, _), answer in zip(queued, answers, strict=True):
+                if not isinstance(answer, Exception):
+                    _inspect(requests, None, args, {}, answer)
+    except Exception:
+        guard.failed("redis.count_all")
+
+
+def _spelled(args: Args) -> tuple[Kind, Args]:
+    """A command in another spelling: lower case, or words in one, as redis-py splits them."""
+    name = args[0]
+    words = (name if isinstance(name, str) else bytes(name).decode("latin-1")).split()
+    args = (words[0].upper() if words else "", *words[1:], *args[1:])
+    return KINDS.get(args[0], OTHER), args
+
+
+def _waits(args: Args) -> bool:
+    """Whether a reader of streams waits for them: BLOCK comes before STREAMS."""
+    for arg in args[1:]:
+        word = arg.upper() if isinstance(arg, str | bytes) else arg
+        if word in {"BLOCK", b"BLOCK"}:
+            return True
+        if word in {"STREAMS", b"STREAMS"}:
+            return False
+    return False
+
+
+def _is_other_use(key: Any) -> bool:
+    if isinstance(key, str):
+        return key.startswith(OTHER_USES)
+    return isinstance(key, bytes) and key.startswith(OTHER_USES_BYTES)
+
+
+def _one(args: Args, answer: Any) -> Count:
+    """The answer is the value, None when there is none."""
+    if _is_other_use(args[1]):
+        return 0, 0
+    return (0, 1) if answer is None else (1, 0)
+
+
+def _each(args: Args, answer: Any) -> Count:
+    """The answer has one value for each key."""
+    values = [v for key, v in zip(args[1:], answer, strict=False) if not _is_other_use(key)]
+    misses = sum(value is None for value in values)
+    return len(values) - misses, misses
+
+
+def _some(args: Args, answer: Any) -> Count:
+    """The answer has one value for each field of one hash."""
+    return _one(args, next((value for value in answer or () if value is not None), None))
+
+
+def _all(args: Args, answer: Any) -> Count:
+    """The answer has all fields of one hash: none when there is no such hash."""
+    return _one(args, answer or None)
+
+
+WAITING = Kind(None)
+STREAM_READ = Kind(None)
+OTHER = Kind((*CACHE_LABELS, "other"))
+
+NAMES = {
+    Kind((*CACHE_LABELS, "get"), _one): "GET GETDEL GETEX HGET JSON.GET",
+    Kind((*CACHE_LABELS, "get"), _all): "HGETALL",
+    Kind((*CACHE_LABELS, "get")): "GETRANGE SUBSTR",
+    Kind((*CACHE_LABELS, "get_many"), _each): "JSON.MGET MGET",
+    Kind((*CACHE_LABELS, "get_many"), _some): "HGETDEL HGETEX HMGET",
+    Kind((*CACHE_LABELS, "set")): (
+        "APPEND GETSET HSET HSETEX HSETNX JSON.SET PSETEX SET SETEX SETNX SETRANGE"
+    ),
+    Kind((*CACHE_LABELS, "set_many")): "HMSET JSON.MSET MSET MSETEX MSETNX",
+    Kind((*CACHE_LABELS, "delete")): "DEL HDEL JSON.DEL UNLINK",
+    Kind((*CACHE_LABELS, "incr")): (
+        "DECR DECRBY HINCRBY HINCRBYFLOAT INCR INCRBY INCRBYFLOAT JSON.NUMINCRBY"
+    ),
+    Kind((*CACHE_LABELS, "touch")): (
+        "EXPIRE EXPIREAT HEXPIRE HPERSIST HPEXPIRE PERSIST PEXPIRE PEXPIREAT TOUCH"
+    ),
+    Kind((*CACHE_LABELS, "clear")): "FLUSHALL FLUSHDB",
+    OTHER: (
+        "EVAL EVALSHA EXISTS HEXISTS HKEYS HLEN HVALS LLEN LPOP LPUSH LRANGE LREM PING PTTL "
+        "PUBLISH RPOP RPUSH SADD SCAN SCARD SISMEMBER SMEMBERS SREM TTL TYPE WATCH XACK XADD "
+        "ZADD ZCARD ZINCRBY ZRANGE ZREM ZSCORE"
+    ),
+    WAITING: (
+        "BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN MONITOR PSUBSCRIBE "
+        "SSUBSCRIBE SUBSCRIBE WAIT WAITAOF"
+    ),
+}
+"""Commands by kind; what is in no list is of the kind `OTHER`, only found less quickly."""
+
+KINDS: dict[Any, Kind] = {name: kind for kind, names in NAMES.items() for name in names.split()}
+KINDS |= {"XREAD": STREAM_READ, "XREADGROUP": STREAM_READ}
+KINDS |= {name.encode(): kind for name, kind in KINDS.items()}

@@ -48,12 +48,12 @@ class Entries:
             if cache is None:
                 continue
             holds, may_hold = self._measure(cache)
-            labels = name.labels
+            labels: Labels = name.labels
             entries[labels] = entries.get(labels, 0.0) + holds
             if may_hold is not None:
                 most[labels] = most.get(labels, 0.0) + may_hold
         self._shown = {CACHE_ENTRIES: entries, CACHE_MAX_ENTRIES: most}
         for metric, values in self._shown.items():
             gauge = self._recorder.gauge(metric)
-            for labels, value in values.items():
-                gauge.set(labels, value)
+            for key, value in values.items():
+                gauge.set(key, value)

@@ -6,6 +6,7 @@ the application's own call and measured as such.
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import cached_property
 from time import perf_counter
 from typing import Any
 
@@ -19,17 +20,34 @@ ABSENT = object()
 
 
 class Name:
-    """The series of one cache name, bound once: past a bound, each use would be turned away."""
+    """The series of one cache name, bound once: past a bound, each use would be turned away.
+
+    They are made when first used, so that what never happened is absent.
+    """
 
     def __init__(self, recorder: Recorder, system: str, name: str) -> None:
-        text = name[:MAX_LABEL_LENGTH]
-        self.labels = (system, text)
+        self.labels = (system, name[:MAX_LABEL_LENGTH])
         self.requests = recorder.counter(CACHE_REQUESTS)
         self.durations = recorder.histogram(CACHE_OPERATION_DURATION)
         self.loads = recorder.histogram(CACHE_LOAD_DURATION)
-        self.hit = self.requests[system, text, "hit"]
-        self.miss = self.requests[system, text, "miss"]
-        self.get = self.durations[system, text, "get", ""]
+
+    @cached_property
+    def hit(self) -> int:
+        """The cell that counts hits."""
+        system, text = self.labels
+        return self.requests[system, text, "hit"]
+
+    @cached_property
+    def miss(self) -> int:
+        """The cell that counts misses."""
+        system, text = self.labels
+        return self.requests[system, text, "miss"]
+
+    @cached_property
+    def get(self) -> Any:
+        """The durations of lookups that gave a result."""
+        system, text = self.labels
+        return self.durations[system, text, "get", ""]
 
 
 class Lookup:

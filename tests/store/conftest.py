@@ -44,3 +44,9 @@ def open_reader():
     yield make
     for reader in readers:
         reader.close()
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A path for a file that may be anything."""
+    return tmp_path / "file.seg"

@@ -9,6 +9,8 @@ from perfsdk.catalog import BANDS, COMPONENTS
 from perfsdk.cli.demo.page import Page, Quantile, Sample, add_buckets, quantile
 
 TAIL = BANDS[1]
+FEWEST_IN_TAIL = 5
+"""A tail of fewer requests tells nothing about the next ones."""
 
 DURATION = catalog.HTTP_SERVER_REQUEST_DURATION.name
 COMPONENT_SECONDS = catalog.HTTP_SERVER_REQUEST_COMPONENT.name
@@ -143,12 +145,16 @@ def _times(page: Page, names: Mapping[str, str]) -> list[RouteTime]:
         everything = _spent(seconds[key], requests[key])
         if everything is None:
             continue
-        tail = [sample for sample in requests[key] if sample.labels["band"] == TAIL]
-        in_tail = [sample for sample in seconds[key] if sample.labels["band"] == TAIL]
-        db_calls = _total(calls[key]) / everything.requests if calls[key] else None
-        times.append(
-            RouteTime(route=name, all=everything, tail=_spent(in_tail, tail), db_calls=db_calls)
+        slow = [sample for sample in requests[key] if sample.labels["band"] == TAIL]
+        in_slow = [sample for sample in seconds[key] if sample.labels["band"] == TAIL]
+        tail = _spent(in_slow, slow)
+        route = RouteTime(
+            route=name,
+            all=everything,
+            tail=tail if tail and tail.requests >= FEWEST_IN_TAIL else None,
+            db_calls=_total(calls[key]) / everything.requests if calls[key] else None,
         )
+        times.append(route)
     return times
 
 

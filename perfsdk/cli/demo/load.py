@@ -73,6 +73,8 @@ async def wait_for_first_answer(
                 return
             except httpx.ConnectError:
                 await asyncio.sleep(0.05)
+            except httpx.HTTPError:
+                sent.unanswered += 1  # a worker died over it
             finally:
                 task.cancel()
 

@@ -28,7 +28,7 @@ def print_answers(console: Console, answers: Answers) -> None:
     console.print(_time_table(answers.times))
     note = "averages of one request"
     if any(route.tail for route in answers.times):
-        note += "; slow tail: those slower than the P95 of the route's last ones"
+        note += "; slow tail: above the P95 of the route's last ones"
     _print_note(console, note)
     _print_findings(console, wording.findings(answers))
     _print_heading(console, "3. What is my cache hit rate?")
@@ -44,7 +44,7 @@ def print_comparison(console: Console, answers: Answers, sent: Sent) -> None:
     exact = sent.answered == answers.requests
     text = (
         f"Check: the load got {sent.answered:,} answers; the page counts {answers.requests:,} "
-        f"requests, of {answers.workers} workers."
+        f"requests over {wording.count(answers.workers, 'worker')}."
     )
     console.print(Text(text, style="green" if exact else "yellow"))
     if sent.unanswered:
@@ -145,13 +145,13 @@ def _print_heading(console: Console, question: str) -> None:
 
 
 def _print_note(console: Console, note: str) -> None:
-    console.print(Padding(Text(note, style="dim italic"), (0, 0, 0, 1)))
+    console.print(Padding(Text(note, style="dim italic"), (0, 0, 0, 1), expand=False))
 
 
 def _print_findings(console: Console, sentences: list[str]) -> None:
     console.print()
     for sentence in sentences:
-        console.print(Padding(Text(sentence), (0, 0, 0, 1)))
+        console.print(Padding(Text(sentence), (0, 0, 0, 1), expand=False))
 
 
 def _latency_data(latency: RouteLatency) -> dict[str, Any]:

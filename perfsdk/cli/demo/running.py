@@ -15,24 +15,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from perfsdk.cli.demo import processes, tables
+from perfsdk.cli.demo import wording
 from perfsdk.cli.demo.answers import Answers, answer
 from perfsdk.cli.demo.errors import DemoError, Interrupted
+from perfsdk.cli.demo.launching import SHOP_FILE, Running, start
 from perfsdk.cli.demo.load import Sent, send_load, wait_for_first_answer
 from perfsdk.cli.demo.page import parse_page
-from perfsdk.cli.demo.processes import HOST, Child
+from perfsdk.cli.demo.processes import START_SECONDS, require_port
 from perfsdk.cli.demo.report import as_data, print_answers, print_comparison
-from perfsdk.cli.demo.stopping import StopRequest, stop_on_signals
+from perfsdk.cli.demo.stopping import stop_on_signals
 
-SHOP = "perfsdk.cli.demo.shop:app"
-SHOP_PORT = 8000
-EXPORTER_PORT = 8979
 PLAIN_WIDTH = 100
-START_SECONDS = 60.0
 SETTLE_SECONDS = 5.0
-
-# What the user has set for other applications must not change this one.
-FOREIGN_VARIABLES = ("PERFSDK_", "OTEL_", "PROMETHEUS_", "UVICORN_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,23 +41,6 @@ class Options:
     as_json: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Running:
-    """The shop and the exporter, started."""
-
-    shop: Child
-    exporter: Child
-    shop_url: str
-    exporter_url: str
-    stop: StopRequest
-
-    def check(self) -> None:
-        """Raises: Interrupted, DemoError: a signal came, or one of the two has ended."""
-        self.stop.check()
-        self.shop.check()
-        self.exporter.check()
-
-
 def run_demo(options: Options) -> int:
     """Run it; the exit code: 0, 1 when something failed, 128 + signal when stopped too early."""
     console = _console(to_stderr=options.as_json)
@@ -76,7 +53,11 @@ def run_demo(options: Options) -> int:
             ) as directory,
             ExitStack() as children,
         ):
-            running = _start(options, Path(directory), children, stop, console)
+            if options.port is not None:
+                require_port(options.port)
+            workers = wording.count(options.workers, "worker")
+            console.print(Text(f"Starting a small shop ({workers}) and the exporter."))
+            running = start(Path(directory), children, stop, options.workers, options.port)
             sent = _send_load(options, running, console)
             answers = _read_answers(running, sent)
             _print_report(options, answers, sent, console)
@@ -85,47 +66,12 @@ def run_demo(options: Options) -> int:
     except Interrupted as interrupted:
         return 128 + interrupted.signal_number
     except DemoError as error:
-        _print_error(error)
+        _print_error(str(error), error.log_tail)
+        return 1
+    except OSError as error:  # the temporary directory, before all
+        _print_error(str(error))
         return 1
     return 0
-
-
-def _start(
-    options: Options, directory: Path, children: ExitStack, stop: StopRequest, console: Console
-) -> Running:
-    if options.port is not None:
-        processes.require_port(options.port)
-    database = directory / "shop.sqlite"
-    segments = directory / "segments"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not _is_foreign(name)},
-        "PERFSDK_DIR": str(segments),
-        "SHOP_DATABASE": str(database),
-    }
-    console.print(Text(f"Starting a small shop of {options.workers} workers and the exporter."))
-    tables.fill_database(database)
-    stop.check()
-    shop_port = options.port or processes.free_port(SHOP_PORT)
-    shop = [sys.executable, "-m", "uvicorn", SHOP, "--host", HOST, "--port", str(shop_port)]
-    shop += ["--workers", str(options.workers), "--no-access-log"]
-    shop += ["--timeout-graceful-shutdown", "2"]
-    exporter_address = f"{HOST}:{processes.free_port(EXPORTER_PORT)}"
-    exporter = [sys.executable, "-m", "perfsdk_exporter", "--dir", str(segments)]
-    exporter += ["--web.listen-address", exporter_address]
-
-    def start(name: str, command: list[str]) -> Child:
-        child = processes.started(name, command, directory=directory, environment=environment)
-        return children.enter_context(child)
-
-    running = Running(
-        shop=start("shop", shop),
-        exporter=start("exporter", exporter),
-        shop_url=f"http://{HOST}:{shop_port}",
-        exporter_url=f"http://{exporter_address}",
-        stop=stop,
-    )
-    processes.wait_until_ready(running.exporter, lambda: _is_ready(running.exporter_url), stop)
-    return running
 
 
 def _send_load(options: Options, running: Running, console: Console) -> Sent:
@@ -139,12 +85,15 @@ def _send_load(options: Options, running: Running, console: Console) -> Sent:
     asyncio.run(wait_for_first_answer(running.shop_url, sent, each_step=wait))
     total = options.duration_seconds
     what = f"Sending {options.rate:g} requests a second for {total:g} s"
-    if not console.is_terminal:
+    moves = console.file.isatty()  # FORCE_COLOR asks for colours in a log, not for a bar
+    if not moves:
         console.print(f"{what}.")
-    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:.0f} %"))
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    columns = (
+        TextColumn(what),
+        BarColumn(complete_style="cyan", finished_style="cyan"),
+        TextColumn("{task.percentage:.0f} %"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not moves) as progress:
         task = progress.add_task(what, total=total)
 
         def step(seconds: float) -> None:
@@ -188,9 +137,15 @@ def _stay_up(running: Running, console: Console) -> None:
         DemoError: a child has ended.
     """
     console.print()
-    console.print(Text(f"shop      {running.shop_url}/docs"))
-    console.print(Text(f"exporter  {running.exporter_url}/metrics"))
-    console.print(Text("Both stay up; Ctrl-C stops them."))
+    lines = (
+        f"shop      {running.shop_url} (try it: {running.shop_url}/docs)",
+        f"exporter  {running.exporter_url}/metrics",
+        f"code      {SHOP_FILE} (measured by one line of it)",
+    )
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)  # what is copied must not be broken
+    console.print()
+    console.print(Text("All stays up until you press Ctrl-C.", style="bold"))
     try:
         while True:
             running.check()
@@ -206,21 +161,10 @@ def _console(*, to_stderr: bool) -> Console:
     return console
 
 
-def _print_error(error: DemoError) -> None:
-    if error.log_tail:
-        print(error.log_tail, file=sys.stderr)
-    print(f"perfsdk demo: {error}", file=sys.stderr)
-
-
-def _is_foreign(variable: str) -> bool:
-    return variable.startswith(FOREIGN_VARIABLES)
-
-
-def _is_ready(exporter_url: str) -> bool:
-    try:
-        return httpx.get(f"{exporter_url}/-/ready", timeout=2, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+def _print_error(problem: str, log_tail: str = "") -> None:
+    if log_tail:
+        print(log_tail, file=sys.stderr)
+    print(f"perfsdk demo: {problem}", file=sys.stderr)
 
 
 def _get(url: str) -> str:

@@ -61,7 +61,7 @@ def search(q: str, database: Database) -> list[str]:
     return list(found) or list(
         database.scalars(
             select(Product.name)
-            .where(Product.name.contains(q))
+            .where(Product.name.icontains(q))
             .order_by(Product.price_cents)
             .limit(10)
         )

@@ -38,7 +38,11 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Remember signals until the block ends; a second Ctrl-C cannot break the cleaning up."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.remember) for number in SIGNALS}
+    before = {
+        number: signal.signal(number, request.remember)
+        for number in SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # nohup
+    }
     try:
         yield request
     finally:

@@ -51,6 +51,11 @@ def times(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
+def count(number: int, noun: str) -> str:
+    """`1 worker`, `2 workers`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def findings(answers: Answers, *, most: int = 3) -> list[str]:
     """One plain sentence for each of the routes with the highest P99, the slowest first."""
     return [_finding(route) for route in answers.times[:most]]
@@ -79,8 +84,8 @@ def _finding(route: RouteTime) -> str:
     spent = f"{route.route} spends {_where(route.all)}"
     if route.all.bottleneck == "db" and route.db_calls is not None:
         hint = ", which looks like an N+1" if route.db_calls >= MANY_CALLS else ""
-        noun = "call" if times(route.db_calls) == "1" else "calls"
-        return f"{spent}: {times(route.db_calls)} {noun} a request{hint}."
+        calls = times(route.db_calls)
+        return f"{spent}: {calls} call{'' if calls == '1' else 's'} a request{hint}."
     return f"{spent}."
 
 
