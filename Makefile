@@ -36,8 +36,8 @@ check: $(VENV)/.dev ## lint, formatting, types, import direction, generated file
 	@$(VENV)/bin/mypy
 	$(say) 'lint-imports'
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir .import_linter_cache
-	$(say) 'grafana/build.py --check'
-	@$(VENV)/bin/python grafana/build.py --check
+	$(say) 'grafana.build --check'
+	@$(VENV)/bin/python -m grafana.build --check
 
 format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	@$(VENV)/bin/ruff check --fix
