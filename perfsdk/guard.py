@@ -22,15 +22,16 @@ def failed(where: str) -> None:
     if reraise:
         raise  # noqa: PLE0704 - the exception being handled, by contract
     try:
+        if count_error is not None:
+            count_error(where)
         if where not in _logged:
             _logged.add(where)
             logger.warning(
                 "perfsdk: %s failed; the application is not affected, later failures there are "
                 "only counted in perfsdk_internal_errors_total",
                 where,
+                exc_info=True,  # noqa: LOG014 - called from an except block, by contract
             )
-        if count_error is not None:
-            count_error(where)
     except Exception:  # noqa: S110 - a failing log handler must not reach the application either
         pass
 

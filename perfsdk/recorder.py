@@ -63,10 +63,11 @@ class Family(dict[Labels, S], Generic[S]):
             self.metric, labels, for_self=self.metric.name.startswith("perfsdk_")
         )
         series = self._bind(cell)
-        if cell == SCRATCH:
+        if cell != SCRATCH:
+            # Of threads that made it at once all use the first; the cells of the others stay 0.
+            return self.setdefault(labels, series)
+        if self.writer.segment is not None:  # else it is closed
             self._recorder.dropped(self.metric.name, "")
-        else:
-            self[labels] = series
         return series
 
     def _bind(self, cell: int) -> S:
@@ -115,13 +116,14 @@ class Counter(Family[int]):
             cell = self[labels]
             self.writer.values[cell] += amount
         except IndexError:
-            self._add_again(cell, amount)
+            self._add_again(labels, amount)
         except Exception:
             guard.failed("recorder.add")
 
-    def _add_again(self, cell: int, amount: float) -> None:
+    def _add_again(self, labels: Labels, amount: float) -> None:
         try:
             if self.writer.revive():
+                cell = self[labels]
                 self.writer.values[cell] += amount
         except Exception:
             guard.failed("recorder.add")
@@ -138,13 +140,14 @@ class Gauge(Counter):
             cell = self[labels]
             self.writer.values[cell] = value
         except IndexError:
-            self._set_again(cell, value)
+            self._set_again(labels, value)
         except Exception:
             guard.failed("recorder.set")
 
-    def _set_again(self, cell: int, value: float) -> None:
+    def _set_again(self, labels: Labels, value: float) -> None:
         try:
             if self.writer.revive():
+                cell = self[labels]
                 self.writer.values[cell] = value
         except Exception:
             guard.failed("recorder.set")
@@ -153,17 +156,23 @@ class Gauge(Counter):
 class HistogramSeries:
     """One series of a histogram with classic buckets."""
 
-    __slots__ = ("base", "bounds", "first", "writer")
+    __slots__ = ("_invalid", "base", "bounds", "first", "writer")
 
-    def __init__(self, writer: Writer, metric: Metric, cell: int) -> None:
+    def __init__(
+        self, writer: Writer, metric: Metric, cell: int, invalid: Callable[[], None]
+    ) -> None:
         self.writer = writer
         self.bounds = metric.bounds
         self.base = cell
         self.first = cell + 1
+        self._invalid = invalid
 
     def observe(self, value: float) -> None:
-        """Count one value. Never raises; NaN and infinities are dropped."""
+        """Count one value. Never raises; NaN and infinities are dropped and counted."""
         try:
+            if not isfinite(value):
+                self._invalid()
+                return
             values = self.writer.values
             bucket = self.first + bisect_left(self.bounds, value)
             values[bucket] += 1.0
@@ -267,7 +276,7 @@ class Histogram(Family[Any]):
     def _bind(self, cell: int) -> HistogramSeries | NativeHistogramSeries:
         if self.metric.native:
             return NativeHistogramSeries(self.writer, self.metric, cell, self._invalid)
-        return HistogramSeries(self.writer, self.metric, cell)
+        return HistogramSeries(self.writer, self.metric, cell, self._invalid)
 
     def _invalid(self) -> None:
         self._recorder.count_error("recorder.not_finite")

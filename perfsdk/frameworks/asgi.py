@@ -77,13 +77,13 @@ class Exchange(Account):
             if message["type"] == "http.request":
                 self.received += len(message.get("body", b""))
             elif message["type"] == "http.disconnect":
-                self._flags |= _DISCONNECTED
+                self._flags |= _DISCONNECTED if self.status else _DISCONNECTED | _LEFT_EARLY
         except Exception:
             guard.failed("asgi.receive")
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
-        # Not a coroutine: only the last message is awaited here, the others pass through.
+        # Not a coroutine: only parts of the body are awaited here, the others pass through.
         try:
             kind = message["type"]
             if kind == "http.response.start":
@@ -96,40 +96,53 @@ class Exchange(Account):
                 more = "more_body" in message and message["more_body"]
                 if not more and not self._flags & _TRAILERS:
                     return self._send_last(message)
+                return self._send_part(message)
             elif _is_last(message, kind):
                 return self._send_last(message)
         except Exception:
             guard.failed("asgi.send")
         return self._send(message)
 
-    async def _send_last(self, message: Message) -> None:
+    async def _send_part(self, message: Message) -> None:
         try:
             await self._send(message)
-        except BaseException:
+        except OSError:  # so servers say that the client is gone
+            self._flags |= _DISCONNECTED
+            raise
+
+    async def _send_last(self, message: Message) -> None:
+        # A disconnect told from here on is the end of every exchange, not a client that left.
+        flags = self._flags
+        try:
+            await self._send(message)
+        except OSError:
             self._flags |= _DISCONNECTED
             raise
         if self.scope is None:
             return
-        self.ended = perf_counter()
-        status = self.status
-        if status < 500 and not self._flags:
-            self.record(status, "")
-        elif self._flags & _DISCONNECTED:
-            self.record(status, CLIENT_DISCONNECT)
-        elif status < 500:
-            self.record(status, "")
-        elif (handled := sys.exc_info()[0]) is not None:
-            self.record(status, handled.__name__)
-        # Else the exception that a server error stands for may still follow.
+        try:
+            self.ended = perf_counter()
+            status = self.status
+            if not flags and status < 500:
+                self.record(status, "")
+            elif flags & _DISCONNECTED:
+                self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+            elif status < 500:
+                self.record(status, "")
+            elif (handled := sys.exc_info()[0]) is not None:
+                self.record(status, handled.__name__)
+            # Else the exception that a server error stands for may still follow.
+        except Exception:
+            guard.failed("asgi.send_last")
 
     def record(self, status: int, error_type: str) -> None:
         """Record the exchange, which ended at `ended`; once. Never raises."""
+        scope = self.scope
+        if scope is None:
+            return
+        self.scope = None  # also breaks the cycle of scope and exchange
+        middleware = self._middleware
         try:
-            scope = self.scope
-            if scope is None:
-                return
-            self.scope = None  # also breaks the cycle of scope and exchange
-            middleware = self._middleware
             middleware.server.record(
                 self,
                 middleware.find_route(self, scope),
@@ -141,34 +154,56 @@ class Exchange(Account):
                 self.sent,
             )
         except Exception:
+            self.forget()
             guard.failed("asgi.record")
+
+    def forget(self) -> None:
+        """End the exchange without recording it. Never raises."""
+        self.scope = None
+        try:
+            self._middleware.server.forget(self, self.method)
+        except Exception:
+            guard.failed("asgi.forget")
 
     def failed(self, error: BaseException) -> None:
         """The application raised; nothing happens when the response was recorded before."""
-        status = self.status
-        error_type = type(error).__name__
         cancelled = isinstance(error, asyncio.CancelledError)
-        if cancelled or (status and self._flags & _DISCONNECTED):
-            error_type = CLIENT_DISCONNECT
-            status = status or CLIENT_CLOSED_REQUEST
-        self.ended = self.ended or perf_counter()
-        self.record(status or 500, error_type)
+        error_type = type(error).__name__
+        if self.ended:
+            if not cancelled:  # what the server error stood for
+                self.record(self.status, error_type)
+            return
+        self.ended = perf_counter()
+        if cancelled or self._flags & _DISCONNECTED or error_type in _CLIENT_LEFT:
+            self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+        else:
+            self.record(self.status or 500, error_type)
 
     def returned(self) -> None:
         """The application returned; nothing happens when the response was recorded before."""
-        status = self.status
         if self.ended:
-            self.record(status, str(status))
+            status = int(self.status)  # some servers take text too
+            self.record(status, str(status) if status >= 500 else "")
             return
         self.ended = perf_counter()
         if self._flags & _DISCONNECTED:
-            self.record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
+            self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
         else:
-            self.record(status or 500, NO_RESPONSE)
+            self.record(self.status or 500, NO_RESPONSE)
+
+    def _status_of_disconnect(self) -> int:
+        """As sent; a server error that began when nobody was there any more is none."""
+        status = self.status
+        early = self._flags & _LEFT_EARLY and status >= 500
+        return CLIENT_CLOSED_REQUEST if early or not status else status
 
 
 _DISCONNECTED = 1
 _TRAILERS = 2
+_LEFT_EARLY = 4
+
+_CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")
+"""What Starlette and uvicorn raise."""
 
 
 def _is_last(message: Message, kind: str) -> bool:
@@ -208,14 +243,22 @@ class Middleware:
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
-            exchange.failed(error)
+            try:
+                exchange.failed(error)
+            except Exception:
+                guard.failed("asgi.failed")
             raise
         finally:
-            if exchange.scope is not None:  # not recorded
-                exchange.returned()
             try:
+                if exchange.scope is not None:  # not recorded
+                    exchange.returned()
+            except Exception:
+                exchange.forget()
+                guard.failed("asgi.returned")
+            try:
+                del scope[EXCHANGE]  # else server, scope and exchange hold each other
                 current.reset(token)
-            except ValueError:
+            except (KeyError, ValueError):
                 pass  # the framework went on in another context, which ends by itself
 
 

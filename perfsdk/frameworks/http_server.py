@@ -35,6 +35,7 @@ WINDOW = 200
 FIRST_WINDOW = 100
 
 _MAX_OUTCOMES = 500
+_ABSENT = object()
 _TYPICAL, _TAIL = catalog.BANDS
 _APP = COMPONENTS[0]
 
@@ -167,20 +168,22 @@ class HttpServer:
         sent: float,
     ) -> None:
         """A request that began ended at `ended` on the clock `perf_counter`; sizes in bytes."""
-        serving = self._serving
-        del serving[account]
+        values = self.writer.values
+        if not values:
+            return  # forked or uninstrumented meanwhile
+        del self._serving[account]
+        values[self._active[method]] -= 1.0
+        if account is self._oldest:
+            self._next_oldest(values)
         duration = ended - account.started
         try:
             outcome = route.outcomes[method, status, error_type]
         except KeyError:
             outcome = self._outcome(route, method, status, error_type)
+            values = self.writer.values
         outcome.observe_duration(duration)
-        values = self.writer.values
-        if not values:
-            return  # uninstrumented meanwhile
-        values[self._active[method]] -= 1.0
-        if account is self._oldest:
-            self._next_oldest(values)
+        if method == "HEAD":
+            sent = 0.0  # servers leave out the body that applications send
         if received:
             values[outcome.received + bisect_left(BYTES, received)] += 1.0
             values[outcome.received_sum] += received
@@ -206,17 +209,35 @@ class HttpServer:
         if len(recent) >= route.window:
             route.renew_threshold()
 
+    def forget(self, account: Account, method: str) -> None:
+        """A request ended that cannot be recorded; nothing happens when it was."""
+        account.events = None
+        values = self.writer.values
+        if self._serving.pop(account, _ABSENT) is _ABSENT or not values:
+            return
+        values[self._active[method]] -= 1.0
+        if account is self._oldest:
+            self._next_oldest(values)
+
     def _next_oldest(self, values: "memoryview[float]") -> None:
         serving = self._serving
-        while serving:
+        while True:
+            oldest = None
             try:
-                self._oldest = oldest = next(iter(serving))
+                if serving:
+                    oldest = next(iter(serving))
             except (RuntimeError, StopIteration):
                 continue  # another thread began or ended a request
-            values[self._oldest_cell] = oldest.started
-            return
-        self._oldest = None
-        values[self._oldest_cell] = 0.0
+            self._oldest = oldest
+            # Asked again after it, because another thread may have ended or begun one meanwhile.
+            if oldest is None:
+                values[self._oldest_cell] = 0.0
+                if not serving:
+                    return
+            else:
+                values[self._oldest_cell] = oldest.started
+                if oldest in serving:
+                    return
 
     def _active_cell(self, method: str) -> int:
         self._oldest_cell = self._oldest_age[()]
@@ -238,7 +259,8 @@ class HttpServer:
 
     def _outcome(self, route: Route, method: str, status: int, error_type: str) -> Outcome:
         outcome = Outcome(
-            self.durations[method, route.template, str(status), error_type],
+            # Through int: an enumeration may print as something else.
+            self.durations[method, route.template, str(int(status)), error_type],
             self.received[method, route.template],
             self.sent[method, route.template],
         )

@@ -19,7 +19,6 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from math import isfinite
-from threading import RLock
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -27,7 +26,15 @@ from perfsdk import guard
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, counted
 from perfsdk.wrapping.entries import Entries
-from perfsdk.wrapping.lookups import ABSENT, Loader, Lookup, Name, load, look_up, running
+from perfsdk.wrapping.lookups import (
+    Loader,
+    Name,
+    get_method,
+    item_method,
+    load,
+    lookup_method,
+    running,
+)
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((5, 3), (9,))
@@ -50,9 +57,10 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     caches = Caches(module, patches, recorder)
     for name in CLASSES + TIMED_CLASSES:
         owner = getattr(module, name, None)
-        for attribute, make in (("__getitem__", _getitem), ("get", _get)):
-            if attribute in getattr(owner, "__dict__", ()):
-                patches.replace(owner, attribute, functools.partial(make, caches))
+        if "__getitem__" in getattr(owner, "__dict__", ()):
+            patches.replace(owner, "__getitem__", item_method(caches.asked, KeyError))
+        if "get" in getattr(owner, "__dict__", ()):
+            patches.replace(owner, "get", get_method(caches.asked, KeyError))
     try:
         decorators = import_module("cachetools._decorator")
     except ModuleNotFoundError:
@@ -61,10 +69,11 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
             for name in {"cached", "cachedmethod"} & set(vars(owner)):
                 patches.replace(owner, name, functools.partial(_decorator, caches))
     else:
+        caches.decorators = vars(decorators)
         for name in DECORATED:
             owner = getattr(decorators, f"{name}Mixin")
             loaders = Loaders(caches, f"{owner.__name__}__func")
-            patches.replace(owner, "__call__", functools.partial(_call, loaders))
+            patches.replace(owner, "__call__", lookup_method(loaders.name_of_call, ()))
             patches.on_undo(loaders.restore)
     patches.on_undo(recorder.on_sample(caches.entries.sample))
     patches.on_undo(lambda: setattr(caches, "stopped", True))
@@ -78,13 +87,14 @@ class Caches:
         self._recorder = recorder
         self.closures: tuple[str, ...] = ()
         """Before version 8: the names of the functions that decorators make."""
+        self.decorators: dict[str, Any] = {}
+        """From version 8: the globals of what decorated functions are made of."""
         self.stopped = False
         """Functions decorated before version 8 keep their timed loader."""
         self._names: dict[str, Name] = {}
         self.entries = Entries(recorder, functools.partial(_measure, module.Cache.getsizeof))
+        self._known = self.entries.known
         self._classes: set[type] = {module.Cache}
-        # A weak reference's callback may look up in a cache while this thread holds it.
-        self._lock = RLock()
 
     def named(self, thing: Any) -> Name:
         """The name made of a function or class."""
@@ -92,39 +102,41 @@ class Caches:
         name = self._names.get(text)
         return name or self._names.setdefault(text, Name(self._recorder, "cachetools", text))
 
-    def name_of_lookup(self, cache: Any) -> Name | None:
-        """Under what the lookup counts that calls the calling wrapper; None: it does not."""
+    def asked(self, cache: Any) -> Name | None:
+        """Under what a lookup counts that calls the calling wrapper; None when it does not."""
         try:
-            if counted.get() & BIT:
-                return None
-            frame = _asking(sys._getframe(2))  # noqa: SLF001 - no other way to tell who asks
-            known = self.entries.name(cache)
-            if frame.f_globals.get("__name__") not in LIBRARY:
-                return known or self._meet(cache, self.named(type(cache)))
-            if frame.f_code.co_name in self.closures:
+            known = self._known.get(id(cache))
+            frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - tells who asks
+            if frame and known and frame.f_globals is self.decorators:
+                return None  # a decorated function counts; its way is kept short
+            while frame and frame.f_code.co_name == "__getitem__":
+                frame = frame.f_back  # an overriding method, which calls the library's
+            if frame is None or frame.f_globals.get("__name__") not in LIBRARY:
+                if counted.get() & BIT:
+                    return None
+                return known[1] if known else self._meet(cache, self.named(type(cache)))
+            if frame.f_code.co_name in self.closures and not counted.get() & BIT:
                 scope = frame.f_locals
                 name = self.named(scope["func"] if "func" in scope else scope["method"])
-                if not known:
-                    self._meet(cache, name)
-                return name
-            if not known:
-                lookup = running.get()
-                self._meet(cache, lookup.name if lookup else self.named(type(cache)))
+                return name if known else self._meet(cache, name)
+            if known is None:
+                lookup = running(frame)
+                self._meet(cache, lookup[0] if lookup else self.named(type(cache)))
         except Exception:
-            guard.failed("cachetools.name_of_lookup")
+            guard.failed("cachetools.asked")
         return None
 
     def _meet(self, cache: Any, name: Name) -> Name:
         """Remember a cache seen for the first time; the name."""
-        with self._lock:
-            for owner in type(cache).__mro__:
-                missing = vars(owner).get("__missing__")
-                if owner in self._classes or not isinstance(missing, FunctionType):
-                    continue
-                if len(self._classes) <= MAX_CLASSES:
-                    self._classes.add(owner)
-                    self._patches.replace(owner, "__missing__", _missing)
-            self.entries.add(cache, name)
+        # Without a lock, which a fork could leave locked: `_missing` twice on a class is harmless.
+        for owner in type(cache).__mro__:
+            missing = vars(owner).get("__missing__")
+            if owner in self._classes or not isinstance(missing, FunctionType):
+                continue
+            if len(self._classes) <= MAX_CLASSES:
+                self._classes.add(owner)
+                self._patches.replace(owner, "__missing__", _missing)
+        self.entries.add(cache, name)
         return name
 
 
@@ -136,60 +148,25 @@ class Loaders:
         self._attribute = attribute
         self._decorated: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def of(self, decorated: Any) -> Loader:
-        """The loader of a decorated function."""
-        loader = vars(decorated)[self._attribute]
-        if type(loader) is not Loader:
-            loader = Loader(loader, self._caches.named(decorated))
-            setattr(decorated, self._attribute, loader)
-            self._decorated.add(decorated)
-        return loader
+    def name_of_call(self, decorated: Any) -> Name | None:
+        """The name of a decorated function, None when a layer above counts its call."""
+        if counted.get() & BIT:
+            return None
+        try:
+            loader = decorated.__dict__[self._attribute]
+            if type(loader) is not Loader:
+                loader = Loader(loader, self._caches.named(decorated))
+                setattr(decorated, self._attribute, loader)
+                self._decorated.add(decorated)
+            return loader.name
+        except Exception:
+            guard.failed("cachetools.name_of_call")
+            return None
 
     def restore(self) -> None:
         """Take all of them out again."""
         for decorated in list(self._decorated):
             setattr(decorated, self._attribute, vars(decorated)[self._attribute].wrapped)
-
-
-def _call(loaders: Loaders, wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if counted.get() & BIT:
-            return wrapped(self, *args, **kwargs)
-        try:
-            lookup = Lookup(loaders.of(self).name)
-        except Exception:
-            guard.failed("cachetools.call")
-            return wrapped(self, *args, **kwargs)
-        return look_up(lookup, (), wrapped, (self, *args), kwargs)
-
-    return call
-
-
-def _getitem(caches: Caches, wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    def getitem(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        name = caches.name_of_lookup(self)
-        if name is None:
-            return wrapped(self, *args, **kwargs)
-        return look_up(Lookup(name), KeyError, wrapped, (self, *args), kwargs)
-
-    return getitem
-
-
-def _get(caches: Caches, wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    def get(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        name = caches.name_of_lookup(self)
-        # What the library would refuse, or a key given by name, goes to it as it is.
-        if name is None or len(args) + len(kwargs) > 2 or not args or kwargs.keys() - {"default"}:
-            return wrapped(self, *args, **kwargs)
-        result = look_up(Lookup(name), KeyError, wrapped, (self, args[0], ABSENT), {})
-        if result is not ABSENT:
-            return result
-        return args[1] if len(args) == 2 else kwargs.get("default")
-
-    return get
 
 
 def _decorator(caches: Caches, wrapped: Call) -> Call:
@@ -205,7 +182,7 @@ def _decorator(caches: Caches, wrapped: Call) -> Call:
             def loader(*args: Any, **kwargs: Any) -> Any:
                 if caches.stopped or counted.get() & BIT:
                     return function(*args, **kwargs)
-                return load(name, function, args, kwargs)
+                return load(name, None, function, args, kwargs)
 
             decorated = decorate(loader)
             decorated.__wrapped__ = function
@@ -219,19 +196,12 @@ def _decorator(caches: Caches, wrapped: Call) -> Call:
 def _missing(wrapped: Call) -> Call:
     @functools.wraps(wrapped)
     def missing(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        lookup = running.get()
-        if lookup is None or lookup.ended:
+        lookup = running(sys._getframe(1))  # noqa: SLF001 - tells which lookup this is part of
+        if not lookup:
             return wrapped(self, *args, **kwargs)
-        return load(lookup.name, wrapped, (self, *args), kwargs, nothing=KeyError)
+        return load(lookup[0], lookup, wrapped, (self, *args), kwargs, nothing=KeyError)
 
     return missing
-
-
-def _asking(frame: FrameType) -> FrameType:
-    """The frame that wants an item: not one of an overriding `__getitem__` that calls up."""
-    while frame.f_code.co_name == "__getitem__" and frame.f_back is not None:
-        frame = frame.f_back
-    return frame
 
 
 def _measure(getsizeof: Call, cache: Any) -> tuple[float, float | None]:

@@ -20,9 +20,19 @@ from typing import Any, NamedTuple
 
 from perfsdk import guard
 from perfsdk.catalog import CACHE_OPERATION_DURATION, CACHE_REQUESTS
-from perfsdk.recorder import Counter, Labels, Recorder
+from perfsdk.recorder import Counter, Histogram, Labels, Recorder
 from perfsdk.request import CACHE, counted
-from perfsdk.wrapping.calls import Args, Hook, Kwargs, timed_coroutine_method, timed_method
+from perfsdk.wrapping.calls import (
+    Args,
+    Find,
+    Hook,
+    Kwargs,
+    Operation,
+    timed,
+    timed_coroutine,
+    timed_coroutine_method,
+    timed_method,
+)
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((5,), (9,))
@@ -51,43 +61,65 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure the clients and pipelines that are there and those to come."""
     requests = recorder.counter(CACHE_REQUESTS)
     durations = recorder.histogram(CACHE_OPERATION_DURATION)
-    commands = Hook(CACHE, durations, _describe, functools.partial(_inspect, requests))
+    find, inspect = _finder(durations), functools.partial(_inspect, requests)
     pipelines = Hook(CACHE, durations, _describe_pipeline)
 
     def pipeline(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        timed = timed_method(pipelines)(wrapped)
+        measured = timed_method(pipelines)(wrapped)
 
         @functools.wraps(wrapped)
         def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             queued = _queued(self)
-            answers = timed(self, *args, **kwargs)
+            answers = measured(self, *args, **kwargs)
             _count_all(requests, queued, answers)
             return answers
 
         return execute
 
     def async_pipeline(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        timed = timed_coroutine_method(pipelines)(wrapped)
+        measured = timed_coroutine_method(pipelines)(wrapped)
 
         @functools.wraps(wrapped)
         async def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             queued = _queued(self)
-            answers = await timed(self, *args, **kwargs)
+            answers = await measured(self, *args, **kwargs)
             _count_all(requests, queued, answers)
             return answers
 
         return execute
 
-    for client, timed, timed_pipeline in (
-        (module.client, timed_method(commands), pipeline),
-        (import_module("redis.asyncio.client"), timed_coroutine_method(commands), async_pipeline),
+    for client, command, execute in (
+        (module.client, timed(CACHE, find, inspect), pipeline),
+        (
+            import_module("redis.asyncio.client"),
+            timed_coroutine(CACHE, find, inspect),
+            async_pipeline,
+        ),
     ):
-        patches.replace(client.Redis, "execute_command", timed)
-        patches.replace(client.Pipeline, "immediate_execute_command", timed)
-        patches.replace(client.Pipeline, "execute", timed_pipeline)
+        patches.replace(client.Redis, "execute_command", command)
+        patches.replace(client.Pipeline, "immediate_execute_command", command)
+        patches.replace(client.Pipeline, "execute", execute)
 
 
-def _describe(_instance: Any, args: Args, _kwargs: Kwargs) -> Labels | None:
+def _finder(durations: Histogram) -> Find:
+    by_name: dict[Any, Operation] = {}
+
+    def find(_instance: Any, args: Args, _kwargs: Kwargs) -> Operation | None:
+        operation = by_name.get(args[0])
+        if operation is None:
+            labels = _labels(args)
+            if labels is None:
+                return None
+            operation = Operation(CACHE, durations, labels)
+            if KINDS.get(args[0], STREAM_READ) is not STREAM_READ:
+                by_name[args[0]] = operation  # no other name: those are without end
+        return operation
+
+    return find
+
+
+def _labels(args: Args) -> Labels | None:
+    """Those of a command's duration; None when it waits."""
     kind = KINDS.get(args[0]) or _spelled(args)[0]
     if kind is STREAM_READ:
         return None if _waits(args) else OTHER.labels
@@ -111,9 +143,8 @@ def _describe_pipeline(instance: Any, _args: Args, _kwargs: Kwargs) -> Labels | 
     queued = instance.command_stack
     if not queued and not instance.watching:
         return None  # nothing is sent
-    return (
-        None if any(_describe(instance, command, {}) is None for command, _ in queued) else PIPELINE
-    )
+    waits = any(_labels(command) is None for command, _ in queued)
+    return None if waits else PIPELINE
 
 
 def _queued(pipeline: Any) -> Sequence[tuple[Args, Any]]:

@@ -130,13 +130,15 @@ class Writer:
                 record = pack_record(["metric", number, describe(metric)])
                 segment.append_record(record, for_self=for_self)
                 self._described.add(number)
-            longest = pack_record(["series", number, segment.header.values_size, labels])
-            segment.make_room(len(longest), for_self=for_self)
+            likely = segment.cells_end
+            record = pack_record(["series", number, likely, labels])
+            segment.make_room(len(record) + 8, for_self=for_self)
             cell = segment.allocate_cells(cell_count(metric), for_self=for_self)
             if metric.kind == "gauge" and metric.merge in ("min", "max"):
                 segment.values[cell] = float("nan")
                 self._initially_unset.append(cell)
-            record = pack_record(["series", number, cell, labels])
+            if cell != likely:  # re-entered meanwhile
+                record = pack_record(["series", number, cell, labels])
             segment.append_record(record, for_self=for_self)
         except SegmentFullError:
             return SCRATCH

@@ -12,6 +12,8 @@ from perfsdk.request import FOLD_AT, Account, counted, current
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+Call = Callable[..., Any]
+Make = Callable[[Call], Call]
 
 
 class Hook(NamedTuple):
@@ -29,33 +31,69 @@ class Hook(NamedTuple):
     inspect: Callable[[Any, Args, Kwargs, Any], None] | None = None
 
 
-class _Running(NamedTuple):
-    labels: Labels
-    account: Account | None
-    token: Token[int]
-    started: float
+class Operation:
+    """One kind of call and the series of its successes: made once, used for every call."""
+
+    __slots__ = ("component", "durations", "labels", "successes")
+
+    def __init__(self, component: int, durations: Histogram, labels: Labels) -> None:
+        """`labels` are the label values without the last, `error_type`."""
+        self.component = component
+        self.durations = durations
+        self.labels = labels
+        key = (*labels, "")
+        self.successes = durations[key]
 
 
-def timed_method(hook: Hook) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+Find = Callable[[Any, Args, Kwargs], Operation | None]
+"""Gives the operation of a call, None when it is not to be counted."""
+
+
+def timed_method(hook: Hook) -> Make:
     """A maker of wrappers for a plain method, for `Patches.replace`."""
-    bit = 1 << hook.component
+    return timed(hook.component, _by_labels(hook), hook.inspect)
 
-    def make(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+
+def timed_coroutine_method(hook: Hook) -> Make:
+    """The same for an `async def` method: the time ends when the awaited result is there."""
+    return timed_coroutine(hook.component, _by_labels(hook), hook.inspect)
+
+
+def timed(
+    component: int, find: Find, inspect: Callable[[Any, Args, Kwargs, Any], None] | None = None
+) -> Make:
+    """A maker of wrappers for a plain method; `find` is called once for each call."""
+    bit = 1 << component
+
+    def make(wrapped: Call) -> Call:
         @functools.wraps(wrapped)
-        def call(instance: Any, *args: Any, **kwargs: Any) -> Any:
-            if counted.get() & bit:
+        def call(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            outer = counted.get()
+            if outer & bit:
                 return wrapped(instance, *args, **kwargs)
-            running = _enter(hook, instance, args, kwargs)
-            if running is None:
+            try:
+                operation = find(instance, args, kwargs)
+            except Exception:
+                guard.failed("calls.find")
                 return wrapped(instance, *args, **kwargs)
+            if operation is None:
+                return wrapped(instance, *args, **kwargs)
+            account = current.get()
+            # Without a token: this frame enters and leaves in one context.
+            counted.set(outer | bit)
+            started = perf_counter()
+            if account is not None and (events := account.events) is not None:
+                events.append((started, component))
             try:
                 result = wrapped(instance, *args, **kwargs)
             except BaseException as error:
-                _leave(hook, running, type(error).__name__)
+                counted.set(outer)
+                _leave(operation, account, started, error)
                 raise
-            _leave(hook, running, "")
-            if hook.inspect is not None:
-                _inspect(hook, instance, args, kwargs, result)
+            counted.set(outer)
+            _leave(operation, account, started)
+            if inspect is not None:
+                _inspect(inspect, instance, args, kwargs, result)
             return result
 
         return call
@@ -63,28 +101,40 @@ def timed_method(hook: Hook) -> Callable[[Callable[..., Any]], Callable[..., Any
     return make
 
 
-def timed_coroutine_method(
-    hook: Hook,
-) -> Callable[[Callable[..., Awaitable[Any]]], Callable[..., Awaitable[Any]]]:
+def timed_coroutine(
+    component: int, find: Find, inspect: Callable[[Any, Args, Kwargs, Any], None] | None = None
+) -> Make:
     """The same for an `async def` method: the time ends when the awaited result is there."""
-    bit = 1 << hook.component
+    bit = 1 << component
 
     def make(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(wrapped)
-        async def call(instance: Any, *args: Any, **kwargs: Any) -> Any:
-            if counted.get() & bit:
+        async def call(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
+            outer = counted.get()
+            if outer & bit:
                 return await wrapped(instance, *args, **kwargs)
-            running = _enter(hook, instance, args, kwargs)
-            if running is None:
+            try:
+                operation = find(instance, args, kwargs)
+            except Exception:
+                guard.failed("calls.find")
                 return await wrapped(instance, *args, **kwargs)
+            if operation is None:
+                return await wrapped(instance, *args, **kwargs)
+            account = current.get()
+            token = counted.set(outer | bit)
+            started = perf_counter()
+            if account is not None and (events := account.events) is not None:
+                events.append((started, component))
             try:
                 result = await wrapped(instance, *args, **kwargs)
             except BaseException as error:
-                _leave(hook, running, type(error).__name__)
+                _reset(token)
+                _leave(operation, account, started, error)
                 raise
-            _leave(hook, running, "")
-            if hook.inspect is not None:
-                _inspect(hook, instance, args, kwargs, result)
+            _reset(token)
+            _leave(operation, account, started)
+            if inspect is not None:
+                _inspect(inspect, instance, args, kwargs, result)
             return result
 
         return call
@@ -92,44 +142,80 @@ def timed_coroutine_method(
     return make
 
 
-def _enter(hook: Hook, instance: Any, args: Args, kwargs: Kwargs) -> _Running | None:
-    try:
-        labels = hook.describe(instance, args, kwargs)
+def silent(component: int) -> Make:
+    """A maker of wrappers for what a library does on its own account: nothing in it counts."""
+    bit = 1 << component
+
+    def make(wrapped: Call) -> Call:
+        @functools.wraps(wrapped)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outer = counted.get()
+            counted.set(outer | bit)
+            try:
+                return wrapped(*args, **kwargs)
+            finally:
+                counted.set(outer)
+
+        return call
+
+    return make
+
+
+def _by_labels(hook: Hook) -> Find:
+    describe, durations = hook.describe, hook.durations
+    operations: dict[Labels, Operation] = {}
+
+    def find(instance: Any, args: Args, kwargs: Kwargs) -> Operation | None:
+        labels = describe(instance, args, kwargs)
         if labels is None:
             return None
-        account = current.get()
-        token = counted.set(counted.get() | 1 << hook.component)
-        started = perf_counter()
-        if account is not None and (events := account.events) is not None:
-            events.append((started, hook.component))
-        return _Running(labels, account, token, started)
-    except Exception:
-        guard.failed("calls.enter")
-        return None
+        operation = operations.get(labels)
+        if operation is None:
+            operation = Operation(hook.component, durations, labels)
+            key = (*labels, "")
+            if key in durations:  # else a bound was reached, and every value must say so
+                operations[labels] = operation
+        return operation
+
+    return find
 
 
-def _leave(hook: Hook, running: _Running, error_type: str) -> None:
+def _leave(
+    operation: Operation,
+    account: Account | None,
+    started: float,
+    error: BaseException | None = None,
+) -> None:
+    ended = perf_counter()
     try:
-        ended = perf_counter()
-        labels, account, token, started = running
-        try:
-            counted.reset(token)
-        except ValueError:
-            # Entered in another context (a generator closed elsewhere): nothing to take back.
-            pass
-        key = (*labels, error_type)
-        hook.durations[key].observe(ended - started)
+        if error is None:
+            operation.successes.observe(ended - started)
+        else:
+            key = (*operation.labels, type(error).__name__)
+            operation.durations[key].observe(ended - started)
         if account is not None and (events := account.events) is not None:
-            events.append((ended, -hook.component))
+            events.append((ended, -operation.component))
             if len(events) >= FOLD_AT:
                 account.fold()
     except Exception:
         guard.failed("calls.leave")
 
 
-def _inspect(hook: Hook, instance: Any, args: Args, kwargs: Kwargs, result: Any) -> None:
+def _reset(token: Token[int]) -> None:
     try:
-        if hook.inspect is not None:
-            hook.inspect(instance, args, kwargs, result)
+        counted.reset(token)
+    except ValueError:
+        pass  # entered in another context (a generator closed elsewhere): nothing to take back
+
+
+def _inspect(
+    inspect: Callable[[Any, Args, Kwargs, Any], None],
+    instance: Any,
+    args: Args,
+    kwargs: Kwargs,
+    result: Any,
+) -> None:
+    try:
+        inspect(instance, args, kwargs, result)
     except Exception:
         guard.failed("calls.inspect")

@@ -25,17 +25,13 @@ class Entries:
     ) -> None:
         self._recorder = recorder
         self._measure = measure
-        self._known: dict[int, tuple[weakref.ref[Any], Name]] = {}
+        self.known: dict[int, tuple[weakref.ref[Any], Name]] = {}
+        """By `id`: caches are not hashable."""
         self._shown: dict[Metric, dict[Labels, float]] = {CACHE_ENTRIES: {}, CACHE_MAX_ENTRIES: {}}
-
-    def name(self, cache: Any) -> Name | None:
-        """The name with which it was added, None when it was not."""
-        known = self._known.get(id(cache))
-        return known and known[1]
 
     def add(self, cache: Any, name: Name) -> None:
         """Count a cache from now on, until it is no more."""
-        number, known = id(cache), self._known
+        number, known = id(cache), self.known
         if len(known) < MAX_CACHES:
             known[number] = weakref.ref(cache, lambda _: known.pop(number, None)), name
 
@@ -43,7 +39,7 @@ class Entries:
         """Write the sums for each name; a name without caches left is 0."""
         entries: dict[Labels, float] = dict.fromkeys(self._shown[CACHE_ENTRIES], 0.0)
         most: dict[Labels, float] = dict.fromkeys(self._shown[CACHE_MAX_ENTRIES], 0.0)
-        for reference, name in list(self._known.values()):
+        for reference, name in list(self.known.values()):
             cache = reference()
             if cache is None:
                 continue

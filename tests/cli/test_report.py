@@ -63,7 +63,7 @@ def test_missing_requests_are_told(answers):
     """A page that does not hold what was answered is no secret."""
     sent = Sent(answers=Counter({("GET /orders", 200): 1105}), unanswered=2)
     shown = printed(print_comparison, answers, sent)
-    assert "the load got 1,105 answers; the page counts 1,104 requests" in shown
+    assert "1,105 answers to the load, 1,104 requests on the page" in shown
     assert "2 requests had no answer." in shown
 
 

@@ -69,6 +69,14 @@ class Sent:
         self.completed[request] -= 1
         self.uncertain[request] += 1
 
+    def turned_away(self) -> None:
+        """Forget what is uncertain; call it when no worker was killed.
+
+        uvicorn finishes what it began before it ends. The connections that it closes without
+        an answer are those from which it has read nothing.
+        """
+        self.uncertain.clear()
+
 
 def send(
     port: int,
@@ -103,14 +111,13 @@ async def _client(port: int, shared: Iterator[Request], sent: Sent, most: int) -
             sent.uncertain[first] += 1
             continue
         try:
-            request = first
+            request: Request | None = first
             for left in reversed(range(most)):
-                if not await _exchange(reader, writer, request, sent, close=left == 0) or not left:
+                # Servers close after an exception, without a word in the response before it.
+                close = left == 0 or bool(request.error_type)
+                good = await _exchange(reader, writer, request, sent, close=close)
+                if close or not good or (request := next(shared, None)) is None:
                     break
-                following = next(shared, None)
-                if following is None:
-                    break
-                request = following
         finally:
             writer.close()
 

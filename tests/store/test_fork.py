@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -273,6 +274,23 @@ def test_a_child_of_a_file_being_made_holds_no_lock_of_it(writer, segments, monk
 
     assert in_child(inherited) <= 1
     thread.join()
+
+
+def test_a_fork_that_did_not_get_the_lock_does_not_give_it_back(monkeypatch):
+    """Of two threads that fork together, one may wait in vain; the other keeps what it has."""
+    monkeypatch.setattr(fork, "FORK_WAIT_SECONDS", 0.01)
+    lock = fork.ForkLock(threading.Event().set)
+    lock.before_fork()
+
+    def fork_in_vain():
+        lock.before_fork()
+        lock.after_fork_in_parent()
+        return lock.held.acquire(blocking=False)
+
+    with ThreadPoolExecutor(1) as other:
+        assert not other.submit(fork_in_vain).result(20)
+        lock.after_fork_in_parent()
+        assert other.submit(lambda: lock.held.acquire(blocking=False)).result(20)
 
 
 def test_threads_may_fork_at_the_same_time(writer, segments):

@@ -79,11 +79,13 @@ def test_the_lock_is_not_on_the_mapped_description(make_segment):
 
 
 def test_asking_for_life_leaves_no_lock(make_segment):
-    """Readers of a dead segment do not make it look alive to each other."""
+    """Readers of a dead segment neither make it look alive nor keep anyone from reaping it."""
     segment = make_segment()
     segment.close()
     readers = [read(segment.path) for _ in range(3)]
     assert [False] * 6 == [reader.is_live() for reader in readers * 2]
+    with segment.path.open("rb") as reaping:
+        fcntl.flock(reaping, fcntl.LOCK_EX | fcntl.LOCK_NB)
     for reader in readers:
         reader.close()
 

@@ -42,9 +42,10 @@ def print_answers(console: Console, answers: Answers) -> None:
 def print_comparison(console: Console, answers: Answers, sent: Sent) -> None:
     """Say whether the page holds exactly what the load was answered."""
     exact = sent.answered == answers.requests
+    workers = wording.count(answers.workers, "worker")
     text = (
-        f"Check: the load got {sent.answered:,} answers; the page counts {answers.requests:,} "
-        f"requests over {wording.count(answers.workers, 'worker')}."
+        f"Check: {sent.answered:,} answers to the load, {answers.requests:,} requests on the "
+        f"page ({workers})."
     )
     console.print(Text(text, style="green" if exact else "yellow"))
     if sent.unanswered:

@@ -29,7 +29,7 @@ Database = Annotated[Session, Depends(open_session)]
 
 
 @app.get("/health")
-def health() -> dict[str, str]:
+async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 

@@ -1,0 +1,120 @@
+"""What one call of a database or a cache costs, 20 of them in a request, as applications do it.
+
+The request is part of what is timed: of ours a twentieth of the middleware is in the figures, and
+the sharing out of the request's time among its components. "outside a request" is the call alone.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.applications import scope_of
+from tests.bench.call_peers import LIBRARIES, OUTSIDE, PEERS
+from tests.bench.child import in_child
+from tests.bench.figures import OURS, Goal, Report, goal_of_overhead, overhead_table
+from tests.bench.rounds import interleave
+
+CALLS_IN_A_REQUEST = 20
+REQUESTS_IN_A_TURN = 10
+WARM_REQUESTS = 50
+TURNS = 40
+MOST_US = 3.0
+
+SERVER_CORE, CLIENT_CORE = (0, 1) if (os.cpu_count() or 1) >= 2 else (None, None)
+
+
+def prepare(subject, *, library, **where):
+    """In a child: one library, measured by one peer, or by none."""
+    peer = PEERS[library][subject]
+    around = peer.install()
+    call = LIBRARIES[library](**where)
+    if where and CLIENT_CORE is not None:
+        os.sched_setaffinity(0, {CLIENT_CORE})
+
+    async def handle(_scope, _receive, send):
+        for _ in range(CALLS_IN_A_REQUEST):
+            call()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = around(handle)
+    requests = 0
+
+    def ask(count):
+        nonlocal requests
+        requests += count
+        started = time.process_time()
+        for _ in range(count):
+            _run(app(scope_of("/"), _receive, _send))
+        return (time.process_time() - started) / (count * CALLS_IN_A_REQUEST) * 1e6
+
+    def turn():
+        ask(1)  # after the others' turns the caches are theirs
+        return {"us": ask(REQUESTS_IN_A_TURN)}
+
+    def end():
+        recorded = {"recorded": peer.recorded()} if peer.recorded else {}
+        return {"calls": requests * CALLS_IN_A_REQUEST, **recorded}
+
+    ask(WARM_REQUESTS)
+    return turn, end
+
+
+def collect_database(options):
+    """SQLAlchemy's execute of `select 1` on one open connection to SQLite in memory."""
+    return _collect("sqlalchemy", "SQLAlchemy, select 1", options)
+
+
+def collect_redis(options):
+    """redis-py's GET against a server of our own."""
+    if shutil.which("redis-server") is None:
+        text = "### redis-py, GET\n\n**LEFT OUT: redis-server is not installed.**\n"
+        return Report(text, [Goal("redis", "", "redis-server missing", None)], {})
+    from tests.servers import start_redis
+
+    with tempfile.TemporaryDirectory() as directory, start_redis(Path(directory)) as server:
+        if SERVER_CORE is not None:
+            os.sched_setaffinity(server.process.pid, {SERVER_CORE})
+        return _collect("redis", "redis-py, GET", options, port=server.port)
+
+
+def collect_cachetools(options):
+    """A hit of a decorated function, and one of the cache itself."""
+    reports = [
+        _collect("cachetools cached", "cachetools, a hit of a decorated function", options),
+        _collect("cachetools get", "cachetools, a hit of Cache.get", options),
+    ]
+    text = "\n".join(report.text for report in reports)
+    samples = {name: found for report in reports for name, found in report.samples.items()}
+    return Report(text, [], samples)
+
+
+def _collect(library, title, options, **where):
+    start = in_child("calls", library=library, **where)
+    rounds = options.rounds_or(7)
+    samples = interleave(start, PEERS[library], rounds=rounds, turns=TURNS, label=library)
+    text = f"### {title}, processor time\n\n{overhead_table(samples, 'us', 'us')}"
+    goals = [
+        goal_of_overhead(f"{title}, {where}", MOST_US, samples, key="us", unit="us", subject=name)
+        for name, where in ((OURS, "in a request"), (OUTSIDE, "outside a request"))
+    ]
+    return Report(text, goals, {library: samples})
+
+
+def _run(coroutine):
+    """To its end, without an event loop: nothing here waits."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("the application waits")
+
+
+async def _receive():
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_message):
+    pass

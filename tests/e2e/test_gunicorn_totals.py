@@ -1,0 +1,40 @@
+"""Under gunicorn workers come and go all the time, and no total goes down or is wrong."""
+
+import pytest
+
+from tests.e2e import page, running
+from tests.e2e.load import Sent, send
+from tests.e2e.outcomes import mix
+from tests.e2e.totals import wait_for_totals
+
+WORKERS = 3
+
+
+@pytest.fixture(params=[[], ["--preload"]], ids=["each worker loads", "preload"])
+def shop(request, tmp_path):
+    options = ["--max-requests", "200", "--max-requests-jitter", "20", *request.param]
+    with running.start_gunicorn(tmp_path, *options, workers=WORKERS) as shop:
+        yield shop
+
+
+def test_totals_over_the_churn_of_workers(exporter, shop, perfsdk_dir):
+    """3,000 requests and a new worker after every 200: exact, never down, one segment a worker."""
+    sent = Sent()
+    with page.watching(exporter.url) as watch:
+        send(shop.port, mix(30), sent)
+    print(f"{sent.uncertain.total()} turned away; answers: {dict(sent.answers_by_worker)}")
+    sent.turned_away()
+    assert sent.completed.total() > 2800
+    wait_for_totals(exporter.url, sent)
+    assert [] == watch.decreases
+    assert watch.pages > 2
+    assert len(sent.answers_by_worker) >= 2 * WORKERS
+    # The master, which loads the application with --preload, serves nothing and writes nothing.
+    assert sorted(sent.answers_by_worker) == running.segment_pids(perfsdk_dir)
+    page.wait_for_none(lambda: wrong_workers(exporter, shop, sent))
+
+
+def wrong_workers(exporter, shop, sent):
+    """The gauge counts those that served and live; the last ones may be about to end."""
+    served = sent.answers_by_worker.keys() & running.children(shop.process)
+    return page.unequal(len(served), page.read_page(exporter.url).gauge("perfsdk_workers"))
