@@ -43,10 +43,10 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	@$(VENV)/bin/ruff check --fix
 	@$(VENV)/bin/ruff format
 
-bench: $(VENV)/.dev ## measure the cost beside other libraries (wrk is used where it can be had)
-	@echo 'wrk wrk' | $(INSTALL_DEBIAN_PACKAGES) || true
+bench: $(VENV)/.bench ## measure the cost beside other libraries (with wrk and Redis where they can be had)
+	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' | $(INSTALL_DEBIAN_PACKAGES) || true
 	$(say) 'running the benchmarks'
-	@$(VENV)/bin/python tests/bench/run.py $(ARGS)
+	@$(VENV)/bin/python -m tests.bench.run $(ARGS)
 
 clean: ## remove the environment, caches and built files
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -69,4 +69,9 @@ $(VENV)/.demo: pyproject.toml $(VENV)/.made-with-$(notdir $(PYTHON))
 $(VENV)/.dev: pyproject.toml $(VENV)/.demo
 	$(say) 'installing what tests and checks need into $(VENV)'
 	@$(PIP_INSTALL) --editable '.[exporter,demo]' --group dev
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.dev
+	$(say) 'installing the libraries to compare with into $(VENV)'
+	@$(PIP_INSTALL) --editable '.[exporter,demo]' --group dev --group bench
 	@touch $@

@@ -124,20 +124,27 @@ class Instrumentation:
             if name in self.settings.disabled_integrations:
                 self._statuses[name] = ("", "disabled")
             else:
-                register_post_import_hook(self._patch_library, name)
+                register_post_import_hook(_patcher(weakref.ref(self)), name)
 
     def instrument(self, app: Any) -> Any:
         """Measure one application; what to serve."""
+        if isinstance(app, asgi.Stopped):
+            app = app.app
         if isinstance(app, asgi.Wrapper) or getattr(app, _PATCHES, None) is not None:
             return app
         if not starlette.is_application(app):
             middleware = asgi.Wrapper(app, self.http_server, asgi.plain_route(self.http_server))
             self.applications.add(middleware)
             return middleware
-        starlette.patch_routing(self._patches)
-        fastapi.patch_routing(self._patches)
         patches = Patches()
-        starlette.instrument_application(app, self.http_server, patches)
+        try:
+            starlette.patch_routing(self._patches)
+            fastapi.patch_routing(self._patches)
+            starlette.instrument_application(app, self.http_server, patches)
+        except Exception:  # a version that we do not know
+            patches.undo()
+            guard.failed("frameworks.starlette")
+            return app
         setattr(app, _PATCHES, patches)
         self.applications.add(app)
         return app
@@ -149,6 +156,7 @@ class Instrumentation:
                 continue
             self.applications.discard(known)
             if isinstance(known, asgi.Wrapper):
+                known.stop()
                 app = known.app if app is not None else None
             else:
                 getattr(known, _PATCHES).undo()
@@ -165,11 +173,14 @@ class Instrumentation:
 
     def _opened(self) -> None:
         """A segment was made, for the first time or after a fork: say who writes it."""
-        self.recorder.gauge(WORKERS).set((), 1.0)
-        for library, (version, status) in self._statuses.items():
-            self.recorder.gauge(INTEGRATION_INFO).set((library, version, status), 1.0)
-        self._write_target_info()
-        self.sampler.start()
+        try:
+            self.recorder.gauge(WORKERS).set((), 1.0)
+            for library, (version, status) in list(self._statuses.items()):
+                self.recorder.gauge(INTEGRATION_INFO).set((library, version, status), 1.0)
+            self._write_target_info()
+            self.sampler.start()
+        except Exception:
+            guard.failed("instrumentation.opened")
 
     def _write_target_info(self) -> None:
         attributes = {"service.name": self.settings.service, **self.settings.resource_attributes}
@@ -188,9 +199,10 @@ class Instrumentation:
         name = module.__name__
         if self._stopped:
             return
-        version = str(getattr(module, "__version__", getattr(module, "sqlite_version", "")))
+        version = ""
         patches = Patches()
         try:
+            version = str(getattr(module, "__version__", getattr(module, "sqlite_version", "")))
             integration = import_module(INTEGRATIONS[name])
             if not _is_known(version, integration.VERSIONS):
                 status = "unsupported"
@@ -241,6 +253,17 @@ def _start(settings: Settings, *, given: bool) -> Instrumentation:
     running.start()
     _running = running
     return running
+
+
+def _patcher(running: "weakref.ref[Instrumentation]") -> Callable[[Any], None]:
+    """A hook for imports; hooks cannot be taken back, so it keeps nothing alive."""
+
+    def patch_library(module: Any) -> None:
+        instrumentation = running()
+        if instrumentation is not None:
+            instrumentation._patch_library(module)  # noqa: SLF001 - its own, told late
+
+    return patch_library
 
 
 def _check_application(app: object) -> None:

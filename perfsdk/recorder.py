@@ -139,7 +139,7 @@ class Gauge(Counter):
         try:
             cell = self[labels]
             self.writer.values[cell] = value
-        except IndexError:
+        except (IndexError, TypeError):  # nothing can be stored: not open yet, or forked
             self._set_again(labels, value)
         except Exception:
             guard.failed("recorder.set")

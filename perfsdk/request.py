@@ -1,6 +1,7 @@
 """The account of the request being served: when which component worked, and how often."""
 
 from contextvars import ContextVar
+from operator import itemgetter
 
 from perfsdk.catalog import COMPONENTS
 
@@ -11,6 +12,7 @@ FOLD_AT = 256
 
 Event = tuple[float, int]
 """Time on `perf_counter` and the component that began; negative: that ended."""
+_TIME = itemgetter(0)
 
 
 class Breakdown:
@@ -31,7 +33,7 @@ class Breakdown:
 
     def advance(self, events: list[Event]) -> None:
         """Take events up; those of several threads may be slightly out of order."""
-        events.sort()
+        events.sort(key=_TIME)  # stable: a call that took no time begins before it ends
         active = self._active
         at = self._at
         for time, component in events:
@@ -83,6 +85,10 @@ class Account:
         breakdown = self.folded or Breakdown(self.started)
         breakdown.finish(events or [], self.started, ended)
         return breakdown
+
+    def abandon(self) -> None:
+        """End the account without a result."""
+        self.events = None
 
     def fold(self) -> None:
         """Sum up the events so far; call it when there are `FOLD_AT`."""

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Awaitable
 from typing import Any
 
-from perfsdk.frameworks.asgi import EXCHANGE, Receive, Scope, Send
+from perfsdk import guard
+from perfsdk.frameworks.asgi import EXCHANGE
+from perfsdk.frameworks.exchange import Receive, Scope, Send
 from perfsdk.frameworks.starlette import Handle, as_coroutine_function
 from perfsdk.wrapping.patches import Patches
 
@@ -28,11 +30,14 @@ def _tell_route(wrapped: Handle) -> Handle:
         exchange = scope.get(EXCHANGE)
         if exchange is not None:
             exchange.matched = self
-            included = scope.get("fastapi")
-            if included:
-                context = included.get("effective_route_context")
-                if getattr(context, "original_route", None) is self:
-                    exchange.matched = context
+            try:
+                included = scope.get("fastapi")
+                if included:
+                    context = included.get("effective_route_context")
+                    if getattr(context, "original_route", None) is self:
+                        exchange.matched = context
+            except Exception:
+                guard.failed("fastapi.route")
         return wrapped(self, scope, receive, send)
 
     return as_coroutine_function(handle)

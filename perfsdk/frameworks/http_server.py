@@ -4,12 +4,14 @@ Everything that does not change from one request to the next is bound beforehand
 costs two dict lookups and a few additions into the segment.
 """
 
-from array import array
+import os
+import weakref
 from bisect import bisect_left
 
 from perfsdk import catalog
 from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
-from perfsdk.recorder import HistogramSeries, NativeHistogramSeries, Recorder
+from perfsdk.frameworks.route import TAIL, TYPICAL, Outcome, Route
+from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, DB, Account
 from perfsdk.store.writer import SCRATCH
 
@@ -30,76 +32,8 @@ CLIENT_DISCONNECT = "client_disconnect"
 NO_RESPONSE = "no_response"
 CLIENT_CLOSED_REQUEST = 499
 
-WINDOW = 200
-"""Requests of a route from which its 95th percentile is taken; the last two windows count."""
-FIRST_WINDOW = 100
-
 _MAX_OUTCOMES = 500
 _ABSENT = object()
-_TYPICAL, _TAIL = catalog.BANDS
-_APP = COMPONENTS[0]
-
-
-class Outcome:
-    """The series of one route that depend on method, status and error, as bound cells."""
-
-    __slots__ = ("observe_duration", "received", "received_sum", "sent", "sent_sum")
-
-    def __init__(
-        self,
-        duration: NativeHistogramSeries,
-        received: HistogramSeries,
-        sent: HistogramSeries,
-    ) -> None:
-        self.observe_duration = duration.observe
-        self.received = received.first
-        self.received_sum = received.base
-        self.sent = sent.first
-        self.sent_sum = sent.base
-
-
-class Route:
-    """The cells of one route template, and what it takes to tell a slow request of its own."""
-
-    __slots__ = (
-        "app_seconds",
-        "count",
-        "no_cache_calls",
-        "no_db_calls",
-        "outcomes",
-        "previous",
-        "recent",
-        "tail_app_seconds",
-        "tail_count",
-        "template",
-        "threshold",
-        "window",
-    )
-
-    def __init__(self, server: "HttpServer", template: str) -> None:
-        self.template = template
-        self.outcomes: dict[tuple[str, int, str], Outcome] = {}
-        self.app_seconds = server.components[template, _APP, _TYPICAL]
-        self.count = server.bands[template, _TYPICAL]
-        self.tail_app_seconds = server.components[template, _APP, _TAIL]
-        self.tail_count = server.bands[template, _TAIL]
-        # The buckets of zero calls: what most requests without a database add to.
-        self.no_db_calls: int = server.db_calls[(template,)].first
-        self.no_cache_calls: int = server.cache_calls[(template,)].first
-        self.threshold = float("inf")
-        self.window = FIRST_WINDOW
-        self.recent: list[float] = []
-        self.previous = array("d")
-
-    def renew_threshold(self) -> None:
-        """Take the 95th percentile of the last two windows; call it when `recent` is full."""
-        recent = sorted(self.recent)
-        durations = sorted([*self.previous, *recent])  # two runs: this merges
-        self.threshold = durations[int(len(durations) * 0.95)]
-        if self.window == FIRST_WINDOW:
-            self.window = WINDOW
-        else:
-            self.previous, self.recent = array("d", recent), []
 
 
 class HttpServer:
@@ -126,6 +60,9 @@ class HttpServer:
         self._serving: dict[Account, None] = {}
         self._oldest: Account | None = None
         self._routes: dict[str, Route] = {}
+        # Hooks cannot be taken back, so this one keeps nothing alive.
+        me = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _abandon_requests(me()))
 
     def route(self, template: str) -> Route:
         """The series of a template; past the bound of routes, those of `<overflow>`."""
@@ -249,7 +186,7 @@ class HttpServer:
         if breakdown is None:
             return
         template = route.template
-        band = _TAIL if ended - account.started > route.threshold else _TYPICAL
+        band = TAIL if ended - account.started > route.threshold else TYPICAL
         self.bands.add((template, band))
         for name, seconds in zip(COMPONENTS, breakdown.seconds, strict=True):
             if seconds:
@@ -267,3 +204,15 @@ class HttpServer:
         if len(route.outcomes) < _MAX_OUTCOMES:
             route.outcomes[method, status, error_type] = outcome
         return outcome
+
+    def abandon_requests(self) -> None:
+        """Forget those in service: after a fork they are the parent's alone."""
+        for account in self._serving:
+            account.abandon()
+        self._serving.clear()
+        self._oldest = None
+
+
+def _abandon_requests(server: HttpServer | None) -> None:
+    if server is not None:
+        server.abandon_requests()

@@ -14,15 +14,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.frameworks.asgi import EXCHANGE, App, Exchange, Middleware, Receive, Scope, Send
+from perfsdk.frameworks.asgi import EXCHANGE, Middleware
+from perfsdk.frameworks.exchange import App, Exchange, Receive, Scope, Send
 from perfsdk.frameworks.http_server import (
     REDIRECT,
     UNMATCHED,
     UNRESOLVED,
     UNROUTED,
     HttpServer,
-    Route,
 )
+from perfsdk.frameworks.route import Route
 from perfsdk.wrapping.patches import Patches
 
 MAX_REMEMBERED = 4000
@@ -41,6 +42,7 @@ def patch_routing(patches: Patches) -> None:
     """Have mounts and routes of this process tell the exchange that they were chosen."""
     routing = sys.modules["starlette.routing"]
     patches.replace(routing.Mount, "handle", _tell_mount)
+    patches.replace(routing.Host, "handle", _tell_route)
     patches.replace(routing.Route, "handle", _tell_route)
 
 
@@ -83,30 +85,36 @@ class RouteFinder:
             return self._remembered[key][1]
         except KeyError:
             pass
-        if matched is None:
-            matched = scope.get("route")  # a route class with a `handle` of its own
+        routing = sys.modules["starlette.routing"]
+        if matched is None or isinstance(matched, (routing.Mount, routing.Host)):
+            # Perhaps a route class with a `handle` of its own.
+            matched = scope.get("route") or matched
         if matched is None or matched is UNMATCHED:
-            return self._server.route(_unmatched_label(exchange, scope))
-        if isinstance(matched, sys.modules["starlette.routing"].Mount):
+            label = _unmatched_label(exchange, scope)
+            return self._unresolved(None) if label is UNRESOLVED else self._server.route(label)
+        if isinstance(matched, (routing.Mount, routing.Host)):
             return self._server.route(_mount_label(exchange, matched))
-        return self._remember(key, matched, prefix)
+        return self._remember(matched, prefix)
 
-    def _remember(self, key: int | tuple[str, int], matched: Any, prefix: str) -> Route:
+    def _remember(self, matched: Any, prefix: str) -> Route:
         path = getattr(matched, "path", None)
         if not isinstance(path, str):
-            guard.log_once(
-                f"route {type(matched)}",
-                "perfsdk: routes of class %s tell no template; their requests count as %s",
-                type(matched).__qualname__,
-                UNRESOLVED,
-            )
-            self._server.recorder.count_error("route.unresolved")
-            return self._server.route(UNRESOLVED)
+            return self._unresolved(matched)
         route = self._server.route(prefix + path or "/")
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[key] = (matched, route)
+        self._remembered[(prefix, id(matched)) if prefix else id(matched)] = (matched, route)
         return route
+
+    def _unresolved(self, matched: Any) -> Route:
+        guard.log_once(
+            f"route {type(matched)}",
+            "perfsdk: routes of class %s tell no template; their requests count as %s",
+            type(matched).__qualname__ if matched is not None else "unknown",
+            UNRESOLVED,
+        )
+        self._server.recorder.count_error("route.unresolved")
+        return self._server.route(UNRESOLVED)
 
 
 def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -137,8 +145,11 @@ def _tell_mount(wrapped: Handle) -> Handle:
     def handle(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         exchange: Exchange | None = scope.get(EXCHANGE)
         if exchange is not None:
-            exchange.prefix += str(self.path)
-            exchange.matched = self
+            try:
+                exchange.matched = self
+                exchange.prefix += self.path
+            except Exception:
+                guard.failed("starlette.mount")
         return wrapped(self, scope, receive, send)
 
     return as_coroutine_function(handle)
@@ -161,14 +172,18 @@ def _unmatched_label(exchange: Exchange, scope: Scope) -> str:
         return UNMATCHED
     if "router" not in scope:
         return UNROUTED
-    return REDIRECT if 300 <= exchange.status < 400 else UNMATCHED
+    if 300 <= exchange.status < 400:
+        return REDIRECT
+    # The router's default tells; unless it is another one than when we came.
+    return UNMATCHED if exchange.status == 404 else UNRESOLVED
 
 
 def _mount_label(exchange: Exchange, mount: Any) -> str:
     """Nothing below the mount was chosen: a file of it, or no route of the router in it."""
-    if mount.routes and exchange.status == 404:
+    routes = getattr(mount, "routes", None)
+    if routes and exchange.status == 404:
         return UNMATCHED
-    if mount.routes and 300 <= exchange.status < 400:
+    if routes and 300 <= exchange.status < 400:
         return REDIRECT
     return exchange.prefix or "/"
 

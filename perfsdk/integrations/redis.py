@@ -22,17 +22,7 @@ from perfsdk import guard
 from perfsdk.catalog import CACHE_OPERATION_DURATION, CACHE_REQUESTS
 from perfsdk.recorder import Counter, Histogram, Labels, Recorder
 from perfsdk.request import CACHE, counted
-from perfsdk.wrapping.calls import (
-    Args,
-    Find,
-    Hook,
-    Kwargs,
-    Operation,
-    timed,
-    timed_coroutine,
-    timed_coroutine_method,
-    timed_method,
-)
+from perfsdk.wrapping.calls import Args, Find, Kwargs, Operation, timed, timed_coroutine
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((5,), (9,))
@@ -46,6 +36,7 @@ OTHER_USES = ("_kombu", "arq:", "celery-task-meta-", "celery-taskset-meta-", "lo
 """How the keys of brokers, queues and locks begin; looking one up is not asking a cache."""
 OTHER_USES_BYTES = tuple(prefix.encode() for prefix in OTHER_USES)
 
+Inspect = Callable[[Any, Args, Kwargs, Any], None]
 Count = tuple[int, int]
 """Hits and misses."""
 
@@ -61,40 +52,37 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure the clients and pipelines that are there and those to come."""
     requests = recorder.counter(CACHE_REQUESTS)
     durations = recorder.histogram(CACHE_OPERATION_DURATION)
-    find, inspect = _finder(durations), functools.partial(_inspect, requests)
-    pipelines = Hook(CACHE, durations, _describe_pipeline)
+    find, inspect = _finder(durations), _inspector(requests)
+    find_pipeline = functools.partial(_find_pipeline, durations)
 
     def pipeline(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        measured = timed_method(pipelines)(wrapped)
+        measured = timed(CACHE, find_pipeline)(wrapped)
 
         @functools.wraps(wrapped)
         def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             queued = _queued(self)
             answers = measured(self, *args, **kwargs)
-            _count_all(requests, queued, answers)
+            _count_all(inspect, queued, answers)
             return answers
 
         return execute
 
     def async_pipeline(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        measured = timed_coroutine_method(pipelines)(wrapped)
+        measured = timed_coroutine(CACHE, find_pipeline)(wrapped)
 
         @functools.wraps(wrapped)
         async def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
             queued = _queued(self)
             answers = await measured(self, *args, **kwargs)
-            _count_all(requests, queued, answers)
+            _count_all(inspect, queued, answers)
             return answers
 
         return execute
 
+    asyncio_client = import_module("redis.asyncio.client")
     for client, command, execute in (
         (module.client, timed(CACHE, find, inspect), pipeline),
-        (
-            import_module("redis.asyncio.client"),
-            timed_coroutine(CACHE, find, inspect),
-            async_pipeline,
-        ),
+        (asyncio_client, timed_coroutine(CACHE, find, inspect), async_pipeline),
     ):
         patches.replace(client.Redis, "execute_command", command)
         patches.replace(client.Pipeline, "immediate_execute_command", command)
@@ -106,10 +94,7 @@ def _finder(durations: Histogram) -> Find:
 
     def find(_instance: Any, args: Args, _kwargs: Kwargs) -> Operation | None:
         operation = by_name.get(args[0])
-        if operation is None:
-            labels = _labels(args)
-            if labels is None:
-                return None
+        if operation is None and (labels := _labels(args)) is not None:
             operation = Operation(CACHE, durations, labels)
             if KINDS.get(args[0], STREAM_READ) is not STREAM_READ:
                 by_name[args[0]] = operation  # no other name: those are without end
@@ -126,25 +111,34 @@ def _labels(args: Args) -> Labels | None:
     return kind.labels
 
 
-def _inspect(requests: Counter, _instance: Any, args: Args, _kwargs: Kwargs, answer: Any) -> None:
-    kind = KINDS.get(args[0])
-    if kind is None:
-        kind, args = _spelled(args)
-    if kind.lookups is None:
-        return
-    hits, misses = kind.lookups(args, answer)
-    if hits:
-        requests.add(HIT, hits)
-    if misses:
-        requests.add(MISS, misses)
+def _inspector(requests: Counter) -> Inspect:
+    def inspect(_instance: Any, args: Args, _kwargs: Kwargs, answer: Any) -> None:
+        kind = KINDS.get(args[0])
+        if kind is GET and type(key := args[1]) is str:  # what most calls are, done quickly
+            if not key.startswith(OTHER_USES):
+                requests.add(MISS if answer is None else HIT)
+            return
+        if kind is None:
+            kind, args = _spelled(args)
+        if kind.lookups is None:
+            return
+        hits, misses = kind.lookups(args, answer)
+        if hits:
+            requests.add(HIT, hits)
+        if misses:
+            requests.add(MISS, misses)
+
+    return inspect
 
 
-def _describe_pipeline(instance: Any, _args: Args, _kwargs: Kwargs) -> Labels | None:
+def _find_pipeline(
+    durations: Histogram, instance: Any, _args: Args, _kwargs: Kwargs
+) -> Operation | None:
     queued = instance.command_stack
-    if not queued and not instance.watching:
-        return None  # nothing is sent
-    waits = any(_labels(command) is None for command, _ in queued)
-    return None if waits else PIPELINE
+    is_sent = queued or instance.watching
+    if not is_sent or any(_labels(command) is None for command, _ in queued):
+        return None
+    return Operation(CACHE, durations, PIPELINE)
 
 
 def _queued(pipeline: Any) -> Sequence[tuple[Args, Any]]:
@@ -156,13 +150,13 @@ def _queued(pipeline: Any) -> Sequence[tuple[Args, Any]]:
         return ()
 
 
-def _count_all(requests: Counter, queued: Sequence[tuple[Args, Any]], answers: Any) -> None:
+def _count_all(inspect: Inspect, queued: Sequence[tuple[Args, Any]], answers: Any) -> None:
     """Count the answers of a pipeline, in which errors may stand where answers were due."""
     try:
         if queued and len(queued) == len(answers):
             for (args, _), answer in zip(queued, answers, strict=True):
                 if not isinstance(answer, Exception):
-                    _inspect(requests, None, args, {}, answer)
+                    inspect(None, args, {}, answer)
     except Exception:
         guard.failed("redis.count_all")
 
@@ -219,9 +213,10 @@ def _all(args: Args, answer: Any) -> Count:
 WAITING = Kind(None)
 STREAM_READ = Kind(None)
 OTHER = Kind((*CACHE_LABELS, "other"))
+GET = Kind((*CACHE_LABELS, "get"), _one)
 
 NAMES = {
-    Kind((*CACHE_LABELS, "get"), _one): "GET GETDEL GETEX HGET JSON.GET",
+    GET: "GET GETDEL GETEX HGET JSON.GET",
     Kind((*CACHE_LABELS, "get"), _all): "HGETALL",
     Kind((*CACHE_LABELS, "get")): "GETRANGE SUBSTR",
     Kind((*CACHE_LABELS, "get_many"), _each): "JSON.MGET MGET",

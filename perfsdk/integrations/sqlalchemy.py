@@ -181,7 +181,7 @@ def _init(dialects: Dialects, wrapped: Callable[..., None]) -> Callable[..., Non
     return init
 
 
-def _subclasses(owner: type) -> Iterator[type]:
+def _subclasses(owner: type[Any]) -> Iterator[type[Any]]:
     for subclass in owner.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)
@@ -216,4 +216,4 @@ def _system(dialect: Any) -> str:
 def _namespace(url: Any) -> str:
     if url.get_backend_name() != "sqlite":
         return url.database or ""
-    return file_namespace(f"{url.database or ''}?mode={url.query.get('mode', '')}")
+    return ":memory:" if url.query.get("mode") == "memory" else file_namespace(url.database)

@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 from perfsdk import guard
 from perfsdk.recorder import Histogram, Labels
 from perfsdk.request import FOLD_AT, Account, counted, current
+from perfsdk.store.writer import SCRATCH
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 Call = Callable[..., Any]
 Make = Callable[[Call], Call]
+
+MAX_OPERATIONS = 1000
+"""Operations kept for one hook; the labels that its `describe` gives should be far fewer."""
 
 
 class Hook(NamedTuple):
@@ -43,6 +47,11 @@ class Operation:
         self.labels = labels
         key = (*labels, "")
         self.successes = durations[key]
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it may be kept: its series has cells. Without room, that may change."""
+        return bool(self.successes.base != SCRATCH)
 
 
 Find = Callable[[Any, Args, Kwargs], Operation | None]
@@ -172,8 +181,7 @@ def _by_labels(hook: Hook) -> Find:
         operation = operations.get(labels)
         if operation is None:
             operation = Operation(hook.component, durations, labels)
-            key = (*labels, "")
-            if key in durations:  # else a bound was reached, and every value must say so
+            if operation.is_lasting and len(operations) < MAX_OPERATIONS:
                 operations[labels] = operation
         return operation
 

@@ -42,7 +42,7 @@ class Operations(dict[Any, Operation | None]):
         learned = Operation(DB, self._durations, (*self._database, operation, table))
         if len(self) >= MAX_STATEMENTS:
             self.clear()
-        if len(statement) <= MAX_REMEMBERED_CHARACTERS:
+        if learned.is_lasting and len(statement) <= MAX_REMEMBERED_CHARACTERS:
             self[statement] = learned
         return learned
 

@@ -45,3 +45,15 @@ def active(recording):
         return recording.value("http_server_active_requests"), oldest != 0
 
     return read
+
+
+@pytest.fixture
+def routes(recording):
+    """`routes()`: how many requests each route has."""
+
+    def read():
+        name = "http_server_request_duration_seconds"
+        labels = {labels["http_route"] for labels in recording.series(name)}
+        return {route: recording.count(name, http_route=route) for route in labels}
+
+    return read

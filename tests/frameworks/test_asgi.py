@@ -518,7 +518,9 @@ async def test_a_path_is_never_a_label(path, measured, outcomes):
 
 
 @pytest.mark.usefixtures("swallow_errors")
-@pytest.mark.parametrize("method", [None, b"GET", 7, ["GET"], "G\0T", "\udcff", "missing"], ids=repr)
+@pytest.mark.parametrize(
+    "method", [None, b"GET", 7, ["GET"], "G\0T", "\udcff", "missing"], ids=repr
+)
 async def test_a_hostile_method_changes_nothing(method, measured, active):
     """The request is served, whether or not it can be counted."""
     scope = http_scope(method=method)

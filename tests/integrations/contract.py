@@ -335,7 +335,13 @@ class _Broken:
     def __getitem__(self, labels):
         raise RuntimeError("broken on purpose")
 
-    __setitem__ = __call__ = __getitem__
+    __contains__ = __iter__ = __setitem__ = __call__ = __getitem__
+
+
+class _BrokenCell(_Broken):
+    """A series like any other, until a value is observed."""
+
+    base = 100
 
 
 class _BrokenSeries:
@@ -344,10 +350,13 @@ class _BrokenSeries:
     writer = values = property(lambda _: _Broken())
 
     def __getitem__(self, labels):
-        return _Broken()
+        return _BrokenCell()
+
+    def __contains__(self, labels):
+        return True
 
     def get(self, labels, default=None):
-        return _Broken()
+        return _BrokenCell()
 
     def add(self, labels, amount=1.0):
         raise RuntimeError("broken on purpose")
@@ -410,5 +419,5 @@ def _looks(function):
         "name": getattr(function, "__name__", None),
         "qualified": getattr(function, "__qualname__", None),
         "module": getattr(function, "__module__", None),
-        "documentation": inspect.getdoc(function),
+        "documentation": getattr(function, "__doc__", None),
     }

@@ -1,0 +1,217 @@
+"""One ASGI request and its response: when it ended, how, and what it moved."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from perfsdk import guard
+from perfsdk.frameworks.http_server import (
+    CLIENT_CLOSED_REQUEST,
+    CLIENT_DISCONNECT,
+    NO_RESPONSE,
+)
+from perfsdk.request import Account
+
+if TYPE_CHECKING:
+    from perfsdk.frameworks.asgi import Middleware
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Exchange(Account):
+    """One request and its response: the account, and what was seen of the messages so far.
+
+    `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
+    nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
+    the response started, `ended` 0 before its last byte was sent, `scope` None once the
+    exchange is recorded.
+    """
+
+    __slots__ = (
+        "_flags",
+        "_middleware",
+        "_receive",
+        "_send",
+        "ended",
+        "matched",
+        "method",
+        "prefix",
+        "received",
+        "scope",
+        "sent",
+        "status",
+    )
+
+    def __init__(
+        self, middleware: "Middleware", scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        # What Account.__init__ does, without the call.
+        self.started = perf_counter()
+        self.events = []
+        self.folded = None
+        self.matched: Any = None
+        self.prefix = ""
+        self.status = 0
+        self.received = 0.0  # a real, like the bounds that it is compared with
+        self.sent = 0.0
+        self.ended = 0.0
+        self._flags = 0
+        self._middleware = middleware
+        self.scope: Scope | None = scope
+        self._receive = receive
+        self._send = send
+        self.method = middleware.server.began(self, scope["method"])
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        try:
+            if message["type"] == "http.request":
+                self.received += len(message.get("body", b""))
+            elif message["type"] == "http.disconnect":
+                self._flags |= _DISCONNECTED if self.status else _DISCONNECTED | _LEFT_EARLY
+        except Exception:
+            guard.failed("asgi.receive")
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # Not a coroutine: only parts of the body are awaited here, the others pass through.
+        try:
+            kind = message["type"]
+            if kind == "http.response.start":
+                self.status = message["status"]
+                if "trailers" in message:
+                    self._flags |= _TRAILERS * bool(message["trailers"])
+            elif kind == "http.response.body":
+                if "body" in message:
+                    self.sent += len(message["body"])
+                more = "more_body" in message and message["more_body"]
+                if not more and not self._flags & _TRAILERS:
+                    return self._send_last(message)
+                return self._send_part(message)
+            elif _is_last(message, kind):
+                return self._send_last(message)
+        except Exception:
+            guard.failed("asgi.send")
+        return self._send(message)
+
+    async def _send_part(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # so servers say that the client is gone
+            self._flags |= _DISCONNECTED
+            raise
+
+    async def _send_last(self, message: Message) -> None:
+        # A disconnect told from here on is the end of every exchange, not a client that left.
+        flags = self._flags
+        try:
+            await self._send(message)
+        except OSError:
+            self._flags |= _DISCONNECTED
+            raise
+        if self.scope is None:
+            return
+        try:
+            self.ended = perf_counter()
+            status = self.status
+            if not flags and status < 500:
+                self.record(status, "")
+            elif flags & _DISCONNECTED:
+                self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+            elif status < 500:
+                self.record(status, "")
+            elif (handled := sys.exc_info()[0]) is not None:
+                self.record(status, handled.__name__)
+            # Else the exception that a server error stands for may still follow.
+        except Exception:
+            guard.failed("asgi.send_last")
+
+    def record(self, status: int, error_type: str) -> None:
+        """Record the exchange, which ended at `ended`; once. Never raises."""
+        scope = self.scope
+        if scope is None:
+            return
+        self.scope = None  # also breaks the cycle of scope and exchange
+        middleware = self._middleware
+        try:
+            middleware.server.record(
+                self,
+                middleware.find_route(self, scope),
+                self.method,
+                status,
+                error_type,
+                self.ended,
+                self.received,
+                self.sent,
+            )
+        except Exception:
+            self.forget()
+            guard.failed("asgi.record")
+
+    def abandon(self) -> None:
+        """Never record the exchange."""
+        self.events = None
+        self.scope = None
+
+    def forget(self) -> None:
+        """End the exchange without recording it. Never raises."""
+        self.abandon()
+        try:
+            self._middleware.server.forget(self, self.method)
+        except Exception:
+            guard.failed("asgi.forget")
+
+    def failed(self, error: BaseException) -> None:
+        """The application raised; nothing happens when the response was recorded before."""
+        cancelled = isinstance(error, asyncio.CancelledError)
+        error_type = type(error).__name__
+        if self.ended:
+            if not cancelled:  # what the server error stood for
+                self.record(self.status, error_type)
+            return
+        self.ended = perf_counter()
+        if cancelled or self._flags & _DISCONNECTED or error_type in _CLIENT_LEFT:
+            self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+        else:
+            self.record(self.status or 500, error_type)
+
+    def returned(self) -> None:
+        """The application returned; nothing happens when the response was recorded before."""
+        if self.ended:
+            status = int(self.status)  # some servers take text too
+            self.record(status, str(status) if status >= 500 else "")
+            return
+        self.ended = perf_counter()
+        if self._flags & _DISCONNECTED:
+            self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+        else:
+            self.record(self.status or 500, NO_RESPONSE)
+
+    def _status_of_disconnect(self) -> int:
+        """As sent; a server error that began when nobody was there any more is none."""
+        status = self.status
+        early = self._flags & _LEFT_EARLY and status >= 500
+        return CLIENT_CLOSED_REQUEST if early or not status else status
+
+
+_DISCONNECTED = 1
+_TRAILERS = 2
+_LEFT_EARLY = 4
+
+_CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")
+"""What Starlette and uvicorn raise."""
+
+
+def _is_last(message: Message, kind: str) -> bool:
+    """Whether an extension's message carries the last byte."""
+    if kind == "http.response.trailers":
+        return not message.get("more_trailers", False)
+    if kind == "http.response.zerocopysend":
+        return not message.get("more_body", False)
+    return kind == "http.response.pathsend"

@@ -1,0 +1,78 @@
+"""The cells of one route template, bound once, so that a request needs no look-up of its own."""
+
+from array import array
+from typing import TYPE_CHECKING
+
+from perfsdk.catalog import BANDS, COMPONENTS
+from perfsdk.recorder import HistogramSeries, NativeHistogramSeries
+
+if TYPE_CHECKING:
+    from perfsdk.frameworks.http_server import HttpServer
+
+TYPICAL, TAIL = BANDS
+
+WINDOW = 200
+"""Requests of a route from which its 95th percentile is taken; the last two windows count."""
+FIRST_WINDOW = 100
+
+
+class Outcome:
+    """The series of one route that depend on method, status and error, as bound cells."""
+
+    __slots__ = ("observe_duration", "received", "received_sum", "sent", "sent_sum")
+
+    def __init__(
+        self,
+        duration: NativeHistogramSeries,
+        received: HistogramSeries,
+        sent: HistogramSeries,
+    ) -> None:
+        self.observe_duration = duration.observe
+        self.received = received.first
+        self.received_sum = received.base
+        self.sent = sent.first
+        self.sent_sum = sent.base
+
+
+class Route:
+    """The cells of one route template, and what it takes to tell a slow request of its own."""
+
+    __slots__ = (
+        "app_seconds",
+        "count",
+        "no_cache_calls",
+        "no_db_calls",
+        "outcomes",
+        "previous",
+        "recent",
+        "tail_app_seconds",
+        "tail_count",
+        "template",
+        "threshold",
+        "window",
+    )
+
+    def __init__(self, server: "HttpServer", template: str) -> None:
+        self.template = template
+        self.outcomes: dict[tuple[str, int, str], Outcome] = {}
+        self.app_seconds = server.components[template, COMPONENTS[0], TYPICAL]
+        self.count = server.bands[template, TYPICAL]
+        self.tail_app_seconds = server.components[template, COMPONENTS[0], TAIL]
+        self.tail_count = server.bands[template, TAIL]
+        # The buckets of zero calls: what most requests without a database add to.
+        self.no_db_calls: int = server.db_calls[(template,)].first
+        self.no_cache_calls: int = server.cache_calls[(template,)].first
+        self.threshold = float("inf")
+        self.window = FIRST_WINDOW
+        self.recent: list[float] = []
+        self.previous = array("d")
+
+    def renew_threshold(self) -> None:
+        """Take the 95th percentile of the last two windows; call it when `recent` is full."""
+        recent = sorted(self.recent)
+        durations = sorted([*self.previous, *recent])  # two runs: this merges
+        self.threshold = durations[int(len(durations) * 0.95)]
+        if self.window == FIRST_WINDOW:
+            self.window = WINDOW
+        else:
+            self.previous, self.recent = array("d", recent), []
