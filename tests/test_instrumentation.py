@@ -15,7 +15,6 @@ import starlette.routing
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Host, Mount, Route
@@ -58,8 +57,13 @@ def make_starlette():
 
 def make_fastapi():
     """A FastAPI application with one route."""
+
+    # Not a plain function: the thread that ran it would keep the application for a while.
+    async def endpoint(y):
+        return y
+
     app = FastAPI()
-    app.add_api_route("/x/{y}", lambda y: y)
+    app.add_api_route("/x/{y}", endpoint)
     return app
 
 
@@ -85,14 +89,12 @@ class TwoSteps:
     def __call__(self, scope): ...
 
 
-REFUSED = [42, None, "app", App, wsgi, lambda scope: None, TwoSteps(), print, object(), [], "a\nb"]
+REFUSED = [42, None, "app", App, wsgi, lambda scope: None, TwoSteps(), object(), [], "a\nb"]
 
 
 @pytest.mark.parametrize("app", REFUSED, ids=repr)
 def test_what_cannot_be_measured_is_refused(app, perfsdk_dir):
     """With one line that names it and says what to give; nothing has begun."""
-    if app is print:
-        pytest.skip("print takes any three arguments")
     with pytest.raises(TypeError) as caught:
         instrument(app)
     message = str(caught.value)
@@ -152,7 +154,7 @@ def test_a_wrong_environment_is_refused(variable, text, tmp_path, monkeypatch):
 def test_a_directory_that_is_a_file_is_refused(tmp_path):
     """Given as a keyword."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="is not a directory; remove it or give another one$"):
+    with pytest.raises(SettingsError, match=r"is not a directory; remove it or give another one$"):
         instrument(PLAIN, directory=str(tmp_path / "file"))
     assert instrumentation._running is None
 

@@ -148,7 +148,6 @@ class HttpServer:
 
     def forget(self, account: Account, method: str) -> None:
         """A request ended that cannot be recorded; nothing happens when it was."""
-        account.events = None
         values = self.writer.values
         if self._serving.pop(account, _ABSENT) is _ABSENT or not values:
             return

@@ -51,7 +51,11 @@ def instrument_application(app: Any, server: HttpServer, patches: Patches) -> No
     find_route = RouteFinder(server).find
 
     def wrap(stack: App) -> App:
-        return Middleware(stack, server, find_route)
+        try:
+            return Middleware(stack, server, find_route)
+        except Exception:
+            guard.failed("starlette.wrap")
+            return stack
 
     def make_build(build: Callable[[], App]) -> Callable[[], App]:
         @functools.wraps(build)

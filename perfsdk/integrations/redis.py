@@ -10,7 +10,7 @@ Of a hash, it is the field or the fields asked for that must be there, while the
 keyspace_hits ask for the hash alone. Neither hit nor miss: answers that are errors; commands
 whose empty answer may be a value (GETRANGE, SUBSTR); keys of brokers, queues and locks. Commands
 that wait, and pipelines with one of them, are not timed. An answer of the client-side cache is a
-hit like any other.
+hit like any other. What a Sentinel is asked, mostly by redis-py itself, is left alone too.
 """
 
 import functools
@@ -22,7 +22,8 @@ from perfsdk import guard
 from perfsdk.catalog import CACHE_OPERATION_DURATION, CACHE_REQUESTS
 from perfsdk.recorder import Counter, Histogram, Labels, Recorder
 from perfsdk.request import CACHE, counted
-from perfsdk.wrapping.calls import Args, Find, Kwargs, Operation, timed, timed_coroutine
+from perfsdk.wrapping import calls
+from perfsdk.wrapping.calls import Args, Find, Inspect, Kwargs, Operation
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((5,), (9,))
@@ -36,13 +37,12 @@ OTHER_USES = ("_kombu", "arq:", "celery-task-meta-", "celery-taskset-meta-", "lo
 """How the keys of brokers, queues and locks begin; looking one up is not asking a cache."""
 OTHER_USES_BYTES = tuple(prefix.encode() for prefix in OTHER_USES)
 
-Inspect = Callable[[Any, Args, Kwargs, Any], None]
 Count = tuple[int, int]
 """Hits and misses."""
 
 
 class Kind(NamedTuple):
-    """What a command is: the labels of its duration, None for one that waits; its lookups."""
+    """What a command is: the labels of its duration, None to leave it alone; its lookups."""
 
     labels: Labels | None
     lookups: Callable[[Args, Any], Count] | None = None
@@ -56,7 +56,7 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     find_pipeline = functools.partial(_find_pipeline, durations)
 
     def pipeline(wrapped: Callable[..., Any]) -> Callable[..., Any]:
-        measured = timed(CACHE, find_pipeline)(wrapped)
+        measured = calls.timed(CACHE, find_pipeline)(wrapped)
 
         @functools.wraps(wrapped)
         def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +68,7 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
         return execute
 
     def async_pipeline(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        measured = timed_coroutine(CACHE, find_pipeline)(wrapped)
+        measured = calls.timed_coroutine(CACHE, find_pipeline)(wrapped)
 
         @functools.wraps(wrapped)
         async def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -81,8 +81,8 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
 
     asyncio_client = import_module("redis.asyncio.client")
     for client, command, execute in (
-        (module.client, timed(CACHE, find, inspect), pipeline),
-        (asyncio_client, timed_coroutine(CACHE, find, inspect), async_pipeline),
+        (module.client, calls.timed(CACHE, find, inspect, is_leaf=True), pipeline),
+        (asyncio_client, calls.timed_coroutine(CACHE, find, inspect), async_pipeline),
     ):
         patches.replace(client.Redis, "execute_command", command)
         patches.replace(client.Pipeline, "immediate_execute_command", command)
@@ -104,7 +104,7 @@ def _finder(durations: Histogram) -> Find:
 
 
 def _labels(args: Args) -> Labels | None:
-    """Those of a command's duration; None when it waits."""
+    """Those of a command's duration; None to leave it alone, as what waits."""
     kind = KINDS.get(args[0]) or _spelled(args)[0]
     if kind is STREAM_READ:
         return None if _waits(args) else OTHER.labels
@@ -120,9 +120,7 @@ def _inspector(requests: Counter) -> Inspect:
             return
         if kind is None:
             kind, args = _spelled(args)
-        if kind.lookups is None:
-            return
-        hits, misses = kind.lookups(args, answer)
+        hits, misses = kind.lookups(args, answer) if kind.lookups else (0, 0)
         if hits:
             requests.add(HIT, hits)
         if misses:
@@ -210,7 +208,7 @@ def _all(args: Args, answer: Any) -> Count:
     return _one(args, answer or None)
 
 
-WAITING = Kind(None)
+LEFT_ALONE = Kind(None)
 STREAM_READ = Kind(None)
 OTHER = Kind((*CACHE_LABELS, "other"))
 GET = Kind((*CACHE_LABELS, "get"), _one)
@@ -238,9 +236,9 @@ NAMES = {
         "PUBLISH RPOP RPUSH SADD SCAN SCARD SISMEMBER SMEMBERS SREM TTL TYPE WATCH XACK XADD "
         "ZADD ZCARD ZINCRBY ZRANGE ZREM ZSCORE"
     ),
-    WAITING: (
+    LEFT_ALONE: (
         "BLMOVE BLMPOP BLPOP BRPOP BRPOPLPUSH BZMPOP BZPOPMAX BZPOPMIN MONITOR PSUBSCRIBE "
-        "SSUBSCRIBE SUBSCRIBE WAIT WAITAOF"
+        "SENTINEL SSUBSCRIBE SUBSCRIBE WAIT WAITAOF"
     ),
 }
 """Commands by kind; what is in no list is of the kind `OTHER`, only found less quickly."""

@@ -11,6 +11,9 @@ the pool, isolation levels, savepoints and two-phase commits; neither are BEGIN,
 ROLLBACK, which are no statements here. `error_type` is the class that the driver raised, before
 SQLAlchemy puts one of its own around it; for an INSERT in batches it is SQLAlchemy's.
 
+Connections that an engine opens itself are left as they are by integrations of drivers, since
+their statements are counted here; what `raw_connection()` executes is therefore not measured.
+
 The table comes from the compiled statement, joins of eager loading included; from the text for
 `text()` and `exec_driver_sql`. Statements that a `do_execute` event handles are not seen.
 """
@@ -19,14 +22,14 @@ import functools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from types import FunctionType
+from types import FunctionType, MethodDescriptorType
 from typing import Any
 
 from perfsdk import guard
 from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.recorder import Recorder
 from perfsdk.request import DB
-from perfsdk.wrapping.calls import Args, Kwargs, Make, Operation, silent, timed
+from perfsdk.wrapping.calls import Args, Kwargs, Operation, silent, timed
 from perfsdk.wrapping.dbapi import Databases, Operations, file_namespace
 from perfsdk.wrapping.patches import Patches
 from perfsdk.wrapping.statements import operation_name, single_table
@@ -35,6 +38,7 @@ VERSIONS = ((2, 0), (2, 2))
 
 EXECUTES = ("do_execute", "do_executemany", "do_execute_no_params")
 ON_ITS_OWN = (
+    "connect",
     "initialize",
     "do_ping",
     "get_isolation_level",
@@ -67,7 +71,7 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     statements = Statements(
         Databases(recorder.histogram(DB_CLIENT_OPERATION_DURATION)), module.sql.util.find_tables
     )
-    dialects = Dialects(default, timed(DB, statements.find), patches)
+    dialects = Dialects(default, statements, patches)
     for owner in [default, *_subclasses(default)]:
         dialects.patch(owner)
     patches.replace(default, "__init__", functools.partial(_init, dialects))
@@ -81,9 +85,10 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
 class Dialects:
     """The classes of dialects that are patched; those imported later follow with their engine."""
 
-    def __init__(self, default: type, make: Make, patches: Patches) -> None:
+    def __init__(self, default: type, statements: "Statements", patches: Patches) -> None:
         self._default = default
-        self._make = make
+        self._execute = timed(DB, statements.find)
+        self._override = timed(DB, statements.find_outer)
         self._patches = patches
         self._known: weakref.WeakSet[type] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -94,7 +99,8 @@ class Dialects:
             if owner in self._known:
                 return
             self._known.add(owner)
-            for names, make in ((EXECUTES, self._make), (ON_ITS_OWN, silent(DB))):
+            execute = self._execute if owner is self._default else self._override
+            for names, make in ((EXECUTES, execute), (ON_ITS_OWN, silent(DB))):
                 for name in names:
                     if isinstance(vars(owner).get(name), FunctionType):
                         self._patches.replace(owner, name, make)
@@ -107,7 +113,7 @@ class Dialects:
 
 
 class Statements:
-    """Finds the operation of a statement: one attribute and one lookup when it is known."""
+    """Finds the operation of a statement: one attribute and two lookups when it is known."""
 
     def __init__(self, databases: Databases, find_tables: Callable[..., Any]) -> None:
         self._databases = databases
@@ -115,15 +121,17 @@ class Statements:
         self._dialects: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def find(self, dialect: Any, args: Args, kwargs: Kwargs) -> Operation | None:
-        """The operation of `do_execute` and its like, called as SQLAlchemy calls them."""
-        statement = args[1]
+        """The operation of `do_execute(cursor, statement, ...)` and its like."""
         try:
-            known = dialect._perfsdk_operations.get(statement)  # noqa: SLF001 - our own attribute
-        except AttributeError:
+            operations = dialect._perfsdk_operations[type(args[0])]  # noqa: SLF001 - our own
+            known: Operation | None = operations.get(args[1])
+        except (AttributeError, KeyError):
             known = None
-        if known is not None:
-            return known  # type: ignore[no-any-return] # the attribute is ours
-        return self._learn(dialect, statement, kwargs.get("context", args[-1]))
+        return known or self._learn(dialect, args, kwargs.get("context", args[-1]))
+
+    def find_outer(self, dialect: Any, args: Args, kwargs: Kwargs) -> Operation | None:
+        """The same where the method of another class may be called below."""
+        return self.find(dialect, (None, *args[1:]), kwargs)
 
     def find_batches(self, _connection: Any, args: Args, _kwargs: Kwargs) -> Operation | None:
         """The operation of an INSERT in batches."""
@@ -136,11 +144,11 @@ class Statements:
         for dialect in list(self._dialects):
             vars(dialect).pop("_perfsdk_operations", None)
 
-    def _learn(self, dialect: Any, statement: Any, context: Any) -> Operation | None:
+    def _learn(self, dialect: Any, args: Args, context: Any) -> Operation | None:
         if getattr(context, "dialect", None) is not dialect:
             return None  # not called by an engine: what the driver does is measured there
-        operations = self._operations(dialect, context.engine.url)
-        before_events = context.statement
+        statement, before_events = args[1], context.statement
+        operations = self._operations(dialect, type(args[0]), context.engine.url)
         if _is_decorated(statement, before_events):
             statement = before_events
             if statement in operations:
@@ -152,13 +160,19 @@ class Statements:
             table = self._table(context.compiled)
         return operations.learn(statement, operation, table or single_table(statement))
 
-    def _operations(self, dialect: Any, url: Any) -> Operations:
-        operations: Operations | None = vars(dialect).get("_perfsdk_operations")
-        if operations is None:
-            operations = self._databases.operations(_system(dialect), _namespace(url))
+    def _operations(self, dialect: Any, cursor: type, url: Any) -> Operations:
+        """Those of an engine's database; by class of cursor, which tells what is below."""
+        by_cursor: dict[type, Operations] | None = vars(dialect).get("_perfsdk_operations")
+        if by_cursor is None:
             self._dialects.add(dialect)
-            dialect._perfsdk_operations = operations  # noqa: SLF001 - our own attribute
-        return operations
+            by_cursor = dialect._perfsdk_operations = {}  # noqa: SLF001 - our own
+        if cursor not in by_cursor:
+            # A method written in C is the library's own: nobody measures it.
+            is_leaf = isinstance(getattr(cursor, "execute", None), MethodDescriptorType)
+            by_cursor[cursor] = self._databases.operations(
+                _system(dialect), _namespace(url), is_leaf=is_leaf
+            )
+        return by_cursor[cursor]
 
     def _table(self, compiled: Any) -> str:
         """The only table, without its schema: those of tenants would be too many."""

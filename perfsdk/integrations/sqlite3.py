@@ -9,19 +9,21 @@ not in it. `commit`, `rollback` and the BEGIN that the module adds are no operat
 application; a BEGIN that it executes itself is.
 
 Not measured: connections made before, or by a `connect` imported from sqlite3 before, since the
-library's class cannot be changed; those made by `sqlite3.Connection(...)`; and those of
-aiosqlite, which work in a thread that knows of no request.
+library's class cannot be changed; those made by `sqlite3.Connection(...)`; those opened by a
+layer that counts their statements itself, such as SQLAlchemy; and those of aiosqlite, which work
+in a thread that knows of no request.
 """
 
 import functools
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from perfsdk import guard
 from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.recorder import Recorder
-from perfsdk.request import DB
+from perfsdk.request import DB, counted
 from perfsdk.wrapping.calls import Args, Kwargs, Operation, timed
 from perfsdk.wrapping.dbapi import Databases, file_namespace
 from perfsdk.wrapping.patches import Patches
@@ -81,8 +83,7 @@ def _connect(connections: Classes, wrapped: Call) -> Call:
     @functools.wraps(wrapped)
     def connect(*args: Any, **kwargs: Any) -> Any:
         try:
-            caller = sys._getframe(1).f_globals.get("__name__", "")  # noqa: SLF001 - no other way
-            if caller.partition(".")[0] != "aiosqlite":
+            if not _is_of_an_outer_layer(sys._getframe(1)):  # noqa: SLF001 - no other way
                 if len(args) > 5:
                     args = (*args[:5], connections.of(args[5]), *args[6:])
                 else:
@@ -93,6 +94,11 @@ def _connect(connections: Classes, wrapped: Call) -> Call:
         return wrapped(*args, **kwargs)
 
     return connect
+
+
+def _is_of_an_outer_layer(caller: FrameType) -> bool:
+    name: str = caller.f_globals.get("__name__", "")
+    return bool(counted.get() & 1 << DB) or name.partition(".")[0] == "aiosqlite"
 
 
 def _cursor_class(original: Any) -> type:
@@ -112,7 +118,7 @@ def _connection_class(original: Any, cursors: Classes, databases: Databases) -> 
     def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - put into a class
         try:
             database = args[0] if args else kwargs.get("database")
-            operations = databases.operations("sqlite", file_namespace(database))
+            operations = databases.operations("sqlite", file_namespace(database), is_leaf=True)
             self._perfsdk_operations = operations
         except Exception:
             guard.failed("sqlite3.init")
@@ -130,18 +136,22 @@ def _connection_class(original: Any, cursors: Classes, databases: Databases) -> 
             guard.failed("sqlite3.cursor")
         return new_cursor(self, *args, **kwargs)
 
-    def through_cursor(name: str) -> Call:
-        execute = getattr(measured_cursor, name)
+    # The library makes a cursor of its own class too, whatever `cursor` gives.
 
-        @functools.wraps(getattr(original, name))
-        def call(self: Any, /, *args: Any) -> Any:
-            # The library makes a cursor of its own class too, whatever `cursor` gives.
-            return execute(new_cursor(self, measured_cursor), *args)
+    @functools.wraps(original.execute)
+    def execute(self: Any, /, *args: Any) -> Any:
+        return new_cursor(self, measured_cursor).execute(*args)
 
-        return call
+    @functools.wraps(original.executemany)
+    def executemany(self: Any, /, *args: Any) -> Any:
+        return new_cursor(self, measured_cursor).executemany(*args)
 
-    methods = {name: through_cursor(name) for name in ("execute", "executemany", "executescript")}
-    return _subclass((original,), {"__init__": __init__, "cursor": cursor, **methods})
+    @functools.wraps(original.executescript)
+    def executescript(self: Any, /, *args: Any) -> Any:
+        return new_cursor(self, measured_cursor).executescript(*args)
+
+    methods = (__init__, cursor, execute, executemany, executescript)
+    return _subclass((original,), {method.__name__: method for method in methods})
 
 
 def _subclass(classes: tuple[Any, ...], methods: dict[str, Any]) -> type:

@@ -24,12 +24,13 @@ class Operations(dict[Any, Operation | None]):
     not measured. Threads: any may look up and learn.
     """
 
-    __slots__ = ("_database", "_durations", "_stopped")
+    __slots__ = ("_database", "_durations", "_is_leaf", "_stopped")
 
-    def __init__(self, durations: Histogram, system: str, namespace: str) -> None:
+    def __init__(self, durations: Histogram, system: str, namespace: str, *, is_leaf: bool) -> None:
         super().__init__()
         self._durations = durations
         self._database = (system, namespace)
+        self._is_leaf = is_leaf
         self._stopped = False
 
     def __missing__(self, statement: Any) -> Operation | None:
@@ -39,7 +40,8 @@ class Operations(dict[Any, Operation | None]):
         """Remember what a statement is, unless it is very long."""
         if self._stopped:
             return None
-        learned = Operation(DB, self._durations, (*self._database, operation, table))
+        labels = (*self._database, operation, table)
+        learned = Operation(DB, self._durations, labels, is_leaf=self._is_leaf)
         if len(self) >= MAX_STATEMENTS:
             self.clear()
         if learned.is_lasting and len(statement) <= MAX_REMEMBERED_CHARACTERS:
@@ -57,17 +59,21 @@ class Databases:
 
     def __init__(self, durations: Histogram) -> None:
         self._durations = durations
-        self._known: dict[tuple[str, str], Operations] = {}
+        self._known: dict[tuple[str, str, bool], Operations] = {}
         self._stopped = False
 
-    def operations(self, system: str, namespace: str) -> Operations:
-        """Those of one database; `system` is OpenTelemetry's name of its kind."""
-        key = system, namespace
+    def operations(self, system: str, namespace: str, *, is_leaf: bool) -> Operations:
+        """Those of one database; `system` is OpenTelemetry's name of its kind.
+
+        `is_leaf`: nothing below is measured too, see `Operation`.
+        """
+        key = system, namespace, is_leaf
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MAX_DATABASES and namespace != OVERFLOW:
-                return self.operations(system, OVERFLOW)
-            known = self._known.setdefault(key, Operations(self._durations, system, namespace))
+                return self.operations(system, OVERFLOW, is_leaf=is_leaf)
+            made = Operations(self._durations, system, namespace, is_leaf=is_leaf)
+            known = self._known.setdefault(key, made)
             if self._stopped:
                 known.stop()
         return known

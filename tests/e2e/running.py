@@ -1,6 +1,7 @@
 """Starts what the end-to-end tests run: applications under their servers, and the exporter."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,9 +62,19 @@ def _start_shop(
     log = tmp_path / f"shop-{port}.log"
     where = ["--bind", f"{HOST}:{port}"] if "gunicorn" in args else ["--port", str(port)]
     environment = {"PYTHONPATH": os.fspath(ROOT), **(env or {})}
-    ready = lambda: log.read_text().count(READY) >= workers  # noqa: E731 - a name for the line below
+
+    def ready() -> bool:
+        # A single uvicorn says so before it listens.
+        return log.read_text().count(READY) >= workers and _accepts(port)
+
     with start_process([*args, *where], ready=ready, log=log, env=environment) as process:
         yield Server(port, f"http://{HOST}:{port}", process)
+
+
+def _accepts(port: int) -> bool:
+    """Whether there is a listener; a connection without a request is not counted by anybody."""
+    socket.create_connection((HOST, port), timeout=5).close()
+    return True
 
 
 def children(process: subprocess.Popen) -> set[int]:

@@ -1,9 +1,6 @@
 """A measured application whose every answer is known beforehand and says which process gave it."""
 
 import asyncio
-import os
-from contextlib import asynccontextmanager
-from itertools import count
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,14 +9,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import perfsdk
+from tests.e2e.signing import announce, sign
 
 SLOW_SECONDS = 0.02
-
-
-@asynccontextmanager
-async def lifespan(_app):
-    print("the shop is open", flush=True)  # a request would tell it too, but be counted
-    yield
 
 
 async def home(_request: Request):
@@ -55,28 +47,9 @@ app = Starlette(
         Route("/broken", broken),
         Route("/upload", upload, methods=["POST"]),
     ],
-    lifespan=lifespan,
+    lifespan=announce,
 )
 perfsdk.instrument(app)
-
-
-def sign(application):
-    """Name in every response the process and, counted from 1, which of its responses this is."""
-    serials = count(1)
-
-    async def signed(scope, receive, send):
-        async def send_signed(message):
-            if message["type"] == "http.response.start":
-                signature = [
-                    (b"x-worker", str(os.getpid()).encode()),
-                    (b"x-serial", str(next(serials)).encode()),
-                ]
-                message = {**message, "headers": [*message["headers"], *signature]}
-            await send(message)
-
-        await application(scope, receive, send_signed if scope["type"] == "http" else send)
-
-    return signed
 
 
 signed = sign(app)

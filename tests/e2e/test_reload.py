@@ -9,7 +9,6 @@ from tests.e2e.totals import wait_for_totals
 
 SOURCE = """
 from tests.e2e.shop import signed as application
-from tests.e2e.totals import wait_for_totals
 
 VERSION = {version}
 """
@@ -19,7 +18,7 @@ def test_touched_three_times(exporter, tmp_path):
     """Totals are exact and never go down over three reloads, with requests all the time."""
     source = tmp_path / "source" / "reloaded.py"
     source.parent.mkdir()
-    source.write_text(SOURCE.format(version=0))
+    write(source, version=0)
     sent = Sent()
 
     def until_reloaded() -> Iterator[Request]:
@@ -34,12 +33,19 @@ def test_touched_three_times(exporter, tmp_path):
     ):
         send(shop.port, mix(2), sent)
         for version in (1, 2, 3):
-            source.write_text(SOURCE.format(version=version))
-            send(shop.port, until_reloaded(), sent, connections=1)
-            send(shop.port, mix(2), sent)
+            write(source, version=version)
+            send(shop.port, until_reloaded(), sent, connections=1, may_break=True)
+            send(shop.port, mix(2), sent, may_break=True)
         print(f"{sent.uncertain.total()} turned away; answers: {dict(sent.answers_by_worker)}")
         sent.turned_away()
         shown = wait_for_totals(exporter.url, sent)
     assert [] == watch.decreases
     assert len(sent.answers_by_worker) == 4
     assert shown.gauge("perfsdk_workers") == 1
+
+
+def write(source, *, version):
+    """Put the source in its place at once, so that it is seen to change once."""
+    new = source.parents[1] / "new"
+    new.write_text(SOURCE.format(version=version))
+    new.replace(source)

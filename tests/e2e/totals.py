@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from perfsdk.catalog import BYTES, COUNT
 from tests.e2e.load import Request, Sent
-from tests.e2e.page import Key, Page, Totals, key, read_page, wait_for_none
+from tests.e2e.page import Key, Page, Totals, by_route, key, read_page, wait_for_none
 
 DURATION = "http_server_request_duration_seconds"
 COMPONENTS = "http_server_request_component_seconds_total"
@@ -102,3 +102,18 @@ def wait_for_totals(url: str, sent: Sent, *, lost: int = 0) -> Page:
 
     wait_for_none(problems)
     return pages[0]
+
+
+def check_seconds(page: Page, sent: Sent) -> None:
+    """The components of each route add up to its durations.
+
+    A worker killed while it recorded a request may have recorded one and not the other.
+    """
+    durations = by_route(page, f"{DURATION}_sum")
+    components = by_route(page, COMPONENTS)
+    assert durations.keys() == components.keys()
+    for route, seconds in durations.items():
+        uncertain = sum(times for r, times in sent.uncertain.items() if r.route == route)
+        slack = uncertain * sent.longest_seconds
+        assert seconds > 0, route
+        assert math.isclose(seconds, components[route], rel_tol=1e-9, abs_tol=slack), route

@@ -1,64 +1,124 @@
-"""An hour of plausible samples of every catalogued metric, as an OpenMetrics page to backfill."""
+"""An hour of the shop as an OpenMetrics page to backfill: every metric of the catalog."""
 
-import itertools
-from collections.abc import Iterator
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from perfsdk import catalog
 from perfsdk.catalog import Metric
+from tests.grafana.shop import COUNTERS, GAUGES, HISTOGRAMS, Amount, Observed, at, share_below
 
-STEP_SECONDS = 15
 DURATION_SECONDS = 3600
+LEAD_SECONDS = 600
+"""So much is there before the hour, so that its first windows are as full as its last."""
 
-LABEL_VALUES = {
-    "http_request_method": ("GET", "POST"),
-    "http_route": ("/orders", "/items/{item_id}"),
-    "http_response_status_code": ("200", "500"),
-    "error_type": ("", "ValueError"),
-    "component": ("app", "db", "cache"),
-    "band": catalog.BANDS,
-    "db_system_name": ("sqlite",),
-    "db_namespace": ("shop",),
-    "db_operation_name": ("SELECT", "UPDATE"),
-    "db_collection_name": ("orders", "items"),
-    "cache_system": ("redis",),
-    "cache_name": ("default", "sessions"),
-    "cache_operation": ("get", "set"),
-    "cache_result": ("hit", "miss"),
-    "library": ("redis",),
-    "version": ("8.1.0",),
-    "status": ("active",),
-    "where": ("sampler",),
-    "metric": ("cache_requests_total",),
-    "label": ("cache_name",),
-}
-
-TARGET = 'job="shop",instance="127.0.0.1:8979"'
+Labels = tuple[str, ...]
 
 
-def openmetrics(end: int) -> Iterator[str]:
-    """The lines of a page whose samples end at `end`, in seconds since the epoch."""
-    times = range(end - DURATION_SECONDS, end + 1, STEP_SECONDS)
+class Target(NamedTuple):
+    """A scraped exporter: the labels that Prometheus gives it, and how often it is asked."""
+
+    job: str
+    instance: str
+    step_seconds: int
+    namespace: str = ""
+    cluster: str = ""
+    traffic: float = 1.0
+
+    def braces(self, metric: Metric, values: Labels, **extra: str) -> str:
+        """The labels of a series as they stand on the page; one without a value is none."""
+        of_target = {
+            "cluster": self.cluster,
+            "namespace": self.namespace,
+            "job": self.job,
+            "instance": self.instance,
+        }
+        pairs = of_target | dict(zip(metric.labels, values, strict=True)) | extra
+        shown = ",".join(f'{name}="{value}"' for name, value in pairs.items() if value)
+        return f"{{{shown}}}"
+
+
+IN_A_CLUSTER = Target("shop", "10.0.0.7:8979", 15, "web", "eu-1")
+PLAIN = Target("billing", "localhost:8979", 60)
+"""A Prometheus with nothing but job and instance, and the slowest scrapes that are usual."""
+QUIET = Target("nobody-calls", "localhost:8980", 60, traffic=0.0)
+"""All series are there, and nothing happens."""
+TARGETS = (IN_A_CLUSTER, PLAIN, QUIET)
+
+
+def openmetrics(end: int, targets: Sequence[Target] = TARGETS) -> Iterator[str]:
+    """The lines of a page whose samples end at `end`, in seconds since the epoch.
+
+    Raises:
+        KeyError: the shop does not say what a metric of the catalog looks like there.
+    """
     for metric in catalog.METRICS:
-        family = metric.name.removesuffix("_total")
-        yield f"# TYPE {family} {metric.kind}"
-        choices = [LABEL_VALUES[label] for label in metric.labels]
-        for number, values in enumerate(itertools.product(*choices), start=1):
-            pairs = zip(metric.labels, values, strict=True)
-            labels = ",".join([TARGET, *(f'{label}="{value}"' for label, value in pairs)])
-            for tick, time in enumerate(times):
-                yield from _samples(metric, labels, tick * number, time)
+        yield f"# TYPE {metric.name.removesuffix('_total')} {metric.kind}"
+        for target in targets:
+            times = range(end - DURATION_SECONDS - LEAD_SECONDS, end + 1, target.step_seconds)
+            if metric.kind == "gauge":
+                yield from _gauge(metric, target, times)
+            elif metric.kind == "counter":
+                yield from _counter(metric, target, times)
+            else:
+                yield from _histogram(metric, target, times)
     yield "# EOF"
 
 
-def _samples(metric: Metric, labels: str, amount: int, time: int) -> Iterator[str]:
-    if metric.kind == "histogram":
-        counts = [amount * (i + 1) for i in range(len(metric.bounds) + 1)]
-        bounds = [*map(repr, metric.bounds), "+Inf"]
-        for bound, count in zip(bounds, counts, strict=True):
-            yield f'{metric.name}_bucket{{{labels},le="{bound}"}} {count} {time}'
-        yield f"{metric.name}_count{{{labels}}} {counts[-1]} {time}"
-        yield f"{metric.name}_sum{{{labels}}} {counts[-1] * metric.bounds[2]} {time}"
-    elif metric.kind == "counter":
-        yield f"{metric.name}{{{labels}}} {amount} {time}"
-    else:
-        yield f"{metric.name}{{{labels}}} 3 {time}"
+def _gauge(metric: Metric, target: Target, times: range) -> Iterator[str]:
+    for values, amount in GAUGES[metric.name].items():
+        head = f"{metric.name}{target.braces(metric, values)}"
+        yield from (f"{head} {at(amount, times[-1] - time):g} {time}" for time in times)
+
+
+def _counter(metric: Metric, target: Target, times: range) -> Iterator[str]:
+    for values, amount in COUNTERS[metric.name].items():
+        head = f"{metric.name}{target.braces(metric, values)}"
+        total = 0.0
+        for time in times:
+            total += _happened(amount, target, times, time)
+            shown = total if metric.unit == "seconds" else math.floor(total)
+            yield f"{head} {shown:.9g} {time}"
+
+
+def _histogram(metric: Metric, target: Target, times: range) -> Iterator[str]:
+    bounds = [*map(repr, metric.bounds), "+Inf"]
+    for values, mixture in HISTOGRAMS[metric.name].items():
+        heads = [f"{metric.name}_bucket{target.braces(metric, values, le=le)}" for le in bounds]
+        heads += [
+            f"{metric.name}_{part}{target.braces(metric, values)}" for part in ("count", "sum")
+        ]
+        columns = defaultdict(list)
+        for time, counts, total in _cumulative(metric, mixture, times, target):
+            numbers = [*counts, counts[-1], total]
+            for head, number in zip(heads, numbers, strict=True):
+                columns[head].append(f"{head} {number:.9g} {time}")
+        for lines in columns.values():
+            yield from lines
+
+
+def _cumulative(
+    metric: Metric, mixture: Sequence[Observed], times: range, target: Target
+) -> Iterator[tuple[int, list[int], float]]:
+    """Time, the counts by upper bound with +Inf last, and the sum, from the start on."""
+    counts, total = [0.0] * (len(metric.bounds) + 1), 0.0
+    for time in times:
+        for observed in mixture:
+            new = _happened(observed.rate, target, times, time)
+            average = at(observed.average, times[-1] - time)
+            total += new * average
+            sigma = observed.sigma
+            shares = [share_below(bound, average, sigma) for bound in metric.bounds]
+            counts = [
+                count + new * share for count, share in zip(counts, [*shares, 1.0], strict=True)
+            ]
+        # Rounding down keeps them growing with time and with the bound alike.
+        yield time, [math.floor(count + 1e-9) for count in counts], total
+
+
+def _happened(rate: Amount, target: Target, times: range, time: int) -> float:
+    """How much of a rate happened since the sample before; traffic comes and goes a little."""
+    age = times[-1] - time
+    wave = 1 + 0.15 * math.sin(age / 400) + 0.05 * math.sin(age / 37)
+    return at(rate, age) * target.traffic * times.step * wave

@@ -2,81 +2,161 @@
 
 import json
 import math
-import re
 import subprocess
 import time
 import urllib.parse
-import urllib.request
+from typing import NamedTuple
 
 import pytest
 
-from grafana.build import dashboards
-from tests.grafana.boards import interpolate, targets
-from tests.grafana.history import openmetrics
-from tests.servers import require, start_prometheus
+from grafana.build import FOLDER
+from tests.grafana.boards import interpolate, min_step_seconds, panels, variables
+from tests.grafana.history import DURATION_SECONDS, IN_A_CLUSTER, PLAIN, QUIET, openmetrics
+from tests.servers import http_get, require, start_prometheus
+
+BOARDS = {path.name: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+PANELS = [
+    pytest.param(board, panel, id=f"{name.removesuffix('.json')} {panel['title']}")
+    for name, board in BOARDS.items()
+    for panel in panels(board)
+]
+
+NOTHING_TO_DIVIDE = "shown in words: nothing was observed, which is neither fast nor slow, nor 0 %"
+NAN_WHEN_QUIET = {
+    "P50": NOTHING_TO_DIVIDE,
+    "P95": NOTHING_TO_DIVIDE,
+    "P99": NOTHING_TO_DIVIDE,
+    "Hit rate": NOTHING_TO_DIVIDE,
+}
+"""Panels that may get NaN when nobody calls the service, and why."""
+
+
+class History(NamedTuple):
+    """A Prometheus and the time in seconds at which its hour of samples ends."""
+
+    url: str
+    end: int
+
+    def ask(self, path, **parameters):
+        """The data of an answer; a query that is refused fails with Prometheus's own words."""
+        query = urllib.parse.urlencode(parameters)
+        answer = json.loads(http_get(f"{self.url}/api/v1/{path}?{query}"))
+        assert "success" == answer["status"], answer
+        return answer["data"]
+
+    def values(self, board, target, **chosen):
+        """The values of each series, as Grafana asks for an hour of this query."""
+        expr = interpolate(board, target["expr"], **chosen)
+        if target["instant"]:
+            series = self.ask("query", query=expr, time=self.end)["result"]
+            return [[float(one["value"][1])] for one in series]
+        hour = {"start": self.end - DURATION_SECONDS, "end": self.end}
+        step = min_step_seconds(board)
+        series = self.ask("query_range", query=expr, step=step, **hour)["result"]
+        return [[float(value) for _, value in one["values"]] for one in series]
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory):
-    """A Prometheus with an hour of history and nothing to scrape."""
+def history(tmp_path_factory):
+    """An hour of history of three services, and nothing to scrape."""
     require("prometheus")
-    require("promtool")
+    promtool = require("promtool")
     folder = tmp_path_factory.mktemp("prometheus")
-    page = folder / "history.txt"
-    page.write_text("\n".join(openmetrics(int(time.time()))) + "\n")
-    blocks = [
-        "tsdb",
-        "create-blocks-from",
-        "openmetrics",
-        str(page),
-        str(folder / "prometheus-data"),
-    ]
-    subprocess.run(["promtool", *blocks], check=True, capture_output=True)
+    page, data = folder / "history.txt", folder / "prometheus-data"
+    end = int(time.time()) // 60 * 60
+    with page.open("w") as lines:
+        lines.writelines(f"{line}\n" for line in openmetrics(end))
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", page, data]
+    subprocess.run(command, check=True, capture_output=True)
     with start_prometheus(folder, []) as server:
-        yield server.url
+        yield History(server.url, end)
 
 
-QUERIES = [
-    pytest.param(panel, target, id=f"{name} {panel['title']} {target['refId']}")
-    for name, text in dashboards().items()
-    for panel, target in targets(json.loads(text))
-]
+@pytest.mark.parametrize("job", [IN_A_CLUSTER.job, PLAIN.job])
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_a_panel_has_data_at_every_step(history, board, panel, job):
+    """Each query gives numbers without a gap, scraped every 15 s in a cluster or 60 s outside.
+
+    All steps of the hour have a value, those of the busiest series at least.
+    """
+    steps = DURATION_SECONDS // min_step_seconds(board) + 1
+    for target in panel["targets"]:
+        series = history.values(board, target, job=job)
+        finite = [sum(map(math.isfinite, values)) for values in series]
+        expected = 1 if target["instant"] else steps
+        assert expected == max(finite, default=0), target["expr"]
 
 
-@pytest.mark.parametrize(("panel", "target"), QUERIES)
-def test_a_panel_query_returns_data(prometheus, panel, target):
-    """At least one series with at least one number, over a range or at an instant."""
-    expr = interpolate(target["expr"])
-    end = time.time()
-    if target.get("instant"):
-        result = _ask(prometheus, "query", query=expr, time=end)
-        values = [series["value"][1] for series in result]
-    else:
-        result = _ask(
-            prometheus, "query_range", query=expr, start=end - 1800, end=end - 60, step=60
-        )
-        values = [value for series in result for _, value in series["values"]]
-    assert values, expr
-    assert any(math.isfinite(float(value)) for value in values), expr
+@pytest.mark.parametrize(("board", "panel"), PANELS)
+def test_a_quiet_service_shows_zero_or_nothing(history, board, panel):
+    """Where nothing happens no ratio is NaN or infinite, save where words stand for it."""
+    for target in panel["targets"]:
+        numbers = [n for values in history.values(board, target, job=QUIET.job) for n in values]
+        odd = [number for number in numbers if not math.isfinite(number)]
+        if panel["type"] == "stat" and panel["title"] in NAN_WHEN_QUIET:
+            assert odd, "take it off the list"
+            assert all(map(math.isnan, odd))
+            assert "nan" == panel["fieldConfig"]["defaults"]["mappings"][0]["options"]["match"]
+        else:
+            assert [] == odd, target["expr"]
 
 
-@pytest.mark.parametrize("name", dashboards())
-def test_variables_offer_values(prometheus, name):
-    """Job, instance and route have something to choose; a namespace exists in a cluster only."""
-    for variable in json.loads(dashboards()[name])["templating"]["list"]:
-        if variable["type"] != "query" or variable["name"] == "namespace":
-            continue
-        selector, label = re.fullmatch(
-            r"label_values\((.*), (\w+)\)", variable["definition"]
-        ).groups()
-        path = f"label/{label}/values"
-        assert _ask(prometheus, path, **{"match[]": interpolate(selector)}), variable["definition"]
+ACTIVE_PROBLEMS = {
+    "Failing routes": 0,
+    "Slow routes": 0,
+    "N+1 suspects": 0,
+    "Failed database calls": 0,
+    "Failed cache calls": 0,
+    "Gaps in the measuring": 0,
+}
 
 
-def _ask(url, path, **parameters):
-    query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=30) as response:
-        answer = json.load(response)
-    assert answer["status"] == "success"
-    data = answer["data"]
-    return data["result"] if isinstance(data, dict) else data
+@pytest.mark.parametrize(("title", "expected"), ACTIVE_PROBLEMS.items())
+def test_a_problem_that_is_not_there_is_zero(history, title, expected):
+    """All is well means 0 and green, not an empty panel."""
+    board = BOARDS["perfsdk-service.json"]
+    (panel,) = [panel for panel in panels(board) if panel["title"] == title]
+    (values,) = history.values(board, panel["targets"][0], job=QUIET.job)
+    assert {expected} == set(values)
+
+
+def test_the_problems_of_the_shop_are_found(history):
+    """The failing route, the two slow ones, the N+1 query and the lost series are counted."""
+    board = BOARDS["perfsdk-service.json"]
+    now = {
+        panel["title"]: history.values(board, panel["targets"][0], job=IN_A_CLUSTER.job)[0][-1]
+        for panel in panels(board)
+        if panel["title"] in ACTIVE_PROBLEMS
+    }
+    assert (1, 2, 1) == (now["Failing routes"], now["Slow routes"], now["N+1 suspects"])
+    assert 0 < now["Failed database calls"] < 0.001
+    assert 0 < now["Failed cache calls"] < 0.001
+    assert now["Gaps in the measuring"] >= 2
+
+
+def test_a_failed_request_counts_once(history):
+    """A 5xx with an exception is one failure, a client that left is none."""
+    board = BOARDS["perfsdk-service.json"]
+    (panel,) = [panel for panel in panels(board) if panel["title"] == "Failed by route"]
+    expr = interpolate(board, panel["targets"][0]["expr"], job=IN_A_CLUSTER.job)
+    result = history.ask("query", query=expr, time=history.end)["result"]
+    failed = {one["metric"]["http_route"]: float(one["value"][1]) for one in result}
+    payment = failed.pop("/orders/{order_id}/payment")
+    assert 0.06 == pytest.approx(payment, rel=0.1)
+    assert {0.0} == set(failed.values())
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_variables_offer_values(history, name):
+    """Each list has something to choose, and follows the ones before it."""
+    board = BOARDS[name]
+    values = {}
+    for variable in variables(board, "query").values():
+        series, _, label = variable["query"]["query"][len("label_values(") : -1].rpartition(", ")
+        match = {"match[]": interpolate(board, series, job=IN_A_CLUSTER.job)}
+        values[variable["name"]] = history.ask(f"label/{label}/values", **match)
+    assert ["eu-1"] == values["cluster"]
+    assert ["web"] == values["namespace"]
+    assert {IN_A_CLUSTER.job, PLAIN.job, QUIET.job} == set(values["job"])
+    assert [IN_A_CLUSTER.instance] == values["instance"]
+    assert "/orders/{order_id}/payment" in values["route"]

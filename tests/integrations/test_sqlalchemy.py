@@ -226,6 +226,11 @@ def _counts(recording):
     return counts
 
 
+def _known(engine):
+    """How many statements are remembered."""
+    return sum(map(len, engine.dialect._perfsdk_operations.values()))
+
+
 USERS_IN_ORDERS = select(orders.c.user_id)
 
 
@@ -304,13 +309,20 @@ def test_a_failing_batch_is_observed_once(recording, engine):
     assert 1 == recording.count(METRIC, error_type="IntegrityError")
 
 
-def test_what_an_engine_does_on_its_own_account_is_not_counted(recording, patches, tmp_path):
+@pytest.mark.parametrize("opened_by", ["engine", "application"])
+def test_what_an_engine_does_on_its_own_account_is_not_counted(
+    recording, patches, tmp_path, opened_by
+):
     """Nor is it by a driver that is measured too; what the application executes counts once."""
     sqlite3_integration.patch(sqlite3, patches, recording.recorder)
-    with _engine(f"sqlite:///{tmp_path}/a.db", pool_pre_ping=True) as engine:
+    creator = {"creator": lambda: sqlite3.connect(tmp_path / "a.db")}
+    options = creator if opened_by == "application" else {}
+    with _engine(f"sqlite:///{tmp_path}/a.db", pool_pre_ping=True, **options) as engine:
         before = _counts(recording)
         for _ in range(3):
             with engine.connect() as connection, connection.begin():
+                driver = connection.connection.driver_connection
+                assert (opened_by == "engine") == (type(driver) is sqlite3.Connection)
                 with connection.begin_nested() as savepoint:
                     connection.execute(select(users))
                     savepoint.rollback()
@@ -325,10 +337,10 @@ def test_what_an_engine_does_on_its_own_account_is_not_counted(recording, patche
         assert 1 == recording.count(METRIC, db_operation_name="SAVEPOINT")
 
 
-def test_the_connection_of_the_driver_is_measured_by_the_driver_s_integration(recording, patches):
-    """What goes around SQLAlchemy is counted below it, once."""
+def test_what_goes_around_sqlalchemy_is_counted_below_it(recording, patches):
+    """On a connection that the application opened, the driver's integration measures."""
     sqlite3_integration.patch(sqlite3, patches, recording.recorder)
-    engine = create_engine("sqlite://")
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"))
     raw = engine.raw_connection()
     raw.cursor().execute("SELECT 1")
     raw.close()
@@ -352,11 +364,11 @@ def test_comments_added_by_an_event_do_not_fill_the_memory(recording, engine):
 
     with engine.connect() as connection:
         connection.execute(select(users))
-        known = len(engine.dialect._perfsdk_operations)
+        known = _known(engine)
         for _ in range(20):
             connection.execute(select(users))
     assert 21 == number
-    assert known == len(engine.dialect._perfsdk_operations)
+    assert known == _known(engine)
     assert {**before, ("SELECT", "users"): 21} == _counts(recording)
 
 
@@ -388,13 +400,16 @@ def test_every_dialect_that_overrides_is_patched_where_it_does(recording):
     """No class that is imported keeps a way to execute that is not measured."""
     for owner in (mysqldb.MySQLDialect_mysqldb, psycopg2.PGDialect_psycopg2, DefaultDialect):
         assert hasattr(vars(owner)["do_executemany"], "__wrapped__")
-    for owner in (*Contract().owners(), asyncpg.PGDialect_asyncpg, psycopg.PGDialect_psycopg):
+    assert {asyncpg.PGDialect_asyncpg, psycopg.PGDialect_psycopg} <= set(Contract().owners())
+    for owner in set(Contract().owners()) - {Connection}:
         for name in (*integration.EXECUTES, *integration.ON_ITS_OWN):
             defined = vars(owner).get(name)
             assert not isinstance(defined, FunctionType) or hasattr(defined, "__wrapped__")
 
 
-def test_a_dialect_that_is_defined_later_is_patched_with_its_engine(recording, monkeypatch):
+def test_a_dialect_that_is_defined_later_is_patched_with_its_engine(
+    recording, patches, monkeypatch
+):
     """Its own override is measured, once though it calls the one above; undo restores it."""
 
     class Late(SQLiteDialect_pysqlite):
@@ -411,6 +426,8 @@ def test_a_dialect_that_is_defined_later_is_patched_with_its_engine(recording, m
         with engine.connect() as connection:
             connection.execute(select(users))
         assert {**before, ("SELECT", "users"): 1} == _counts(recording)
+    patches.undo()
+    assert original is vars(Late)["do_execute"]
 
 
 def test_undo_leaves_nothing_in_dialects(patches, tmp_path):

@@ -1,0 +1,240 @@
+"""The shop behind the history: how much of everything happens, how long it takes, what fails.
+
+Half an hour ago a release made `/search` slow, and the payment provider fails more often since;
+a person who looks at the dashboard has something to find.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from statistics import NormalDist
+from typing import NamedTuple
+
+from perfsdk import catalog
+from perfsdk.catalog import BANDS, COMPONENTS
+
+RELEASE_SECONDS_AGO = 1800
+
+Amount = float | Callable[[int], float]
+"""A number, or what it was so many seconds ago."""
+
+
+class Observed(NamedTuple):
+    """What a histogram observes: so many a second, log-normal around an average."""
+
+    rate: Amount
+    average: Amount
+    sigma: float = 0.5
+
+
+@cache
+def share_below(bound: float, average: float, sigma: float) -> float:
+    """The share of a log-normal distribution at or below a bound; all of it without a size."""
+    if average <= 0:
+        return 1.0
+    if bound <= 0:
+        return 0.0
+    median = average / math.exp(sigma**2 / 2)
+    return NormalDist().cdf(math.log(bound / median) / sigma)
+
+
+class Route(NamedTuple):
+    """A route: requests a second, seconds of each component in both bands, calls, bytes, ends."""
+
+    method: str
+    template: str
+    rate: float
+    typical: tuple[Amount, ...]
+    tail: tuple[Amount, ...]
+    db_calls: float
+    cache_calls: float
+    bytes_in: float
+    bytes_out: float
+    ends: tuple[tuple[str, str, Amount], ...] = ()
+    """Other ends than a 200: status, error type, share of the requests."""
+
+
+def since_release(before: float, after: float) -> Amount:
+    """An amount that the release changed."""
+    return lambda age_seconds: after if age_seconds < RELEASE_SECONDS_AGO else before
+
+
+def at(amount: Amount, age_seconds: int) -> float:
+    """The amount so many seconds ago."""
+    return amount(age_seconds) if callable(amount) else amount
+
+
+# The components are app, db, cache, http_client and pool_wait.
+ROUTES = (
+    Route(
+        *("GET", "/", 22.0),
+        *((0.004, 0.0015, 0.0008, 0.0, 0.0), (0.030, 0.022, 0.002, 0.0, 0.004)),
+        *(2, 3, 0, 9_000),
+        (("304", "", 0.2),),
+    ),
+    Route(
+        *("GET", "/products/{product_id}", 35.0),
+        *((0.003, 0.004, 0.001, 0.0, 0.0), (0.010, 0.060, 0.002, 0.0, 0.045)),
+        *(1, 2, 0, 3_500),
+        (("404", "", 0.02),),
+    ),
+    Route(
+        *("GET", "/search", 12.0),
+        *((0.008, since_release(0.030, 0.110), 0.0, 0.0, 0.001),),
+        *((0.020, since_release(0.300, 1.300), 0.0, 0.0, 0.05),),
+        *(2, 0, 0, 14_000),
+        (("499", "client_disconnect", since_release(0.003, 0.025)),),
+    ),
+    Route(
+        *("GET", "/orders", 6.0),
+        *((0.014, 0.055, 0.001, 0.0, 0.002), (0.060, 0.260, 0.001, 0.0, 0.180)),
+        *(36, 1, 0, 40_000),
+        (("401", "", 0.03),),
+    ),
+    Route(
+        *("POST", "/orders/{order_id}/payment", 3.0),
+        *((0.006, 0.008, 0.0, 0.180, 0.0), (0.010, 0.012, 0.0, 1.400, 0.004)),
+        *(4, 0, 700, 400),
+        (("502", "PaymentError", since_release(0.004, 0.06)), ("422", "", 0.02)),
+    ),
+    Route(
+        *("GET", "/health", 2.0),
+        *((0.0004, 0.0, 0.0, 0.0, 0.0), (0.003, 0.0, 0.0, 0.0, 0.0)),
+        *(0, 0, 0, 15),
+    ),
+    Route(
+        *("GET", "<unmatched>", 0.8),
+        *((0.0003, 0.0, 0.0, 0.0, 0.0), (0.001, 0.0, 0.0, 0.0, 0.0)),
+        *(0, 0, 0, 22),
+        (("404", "", 1.0),),
+    ),
+)
+
+_SHARE_OF_BAND = dict(zip(BANDS, (0.95, 0.05), strict=True))
+_POSTGRES = ("postgresql", "shop")
+_DB = {
+    ("SELECT", "products", ""): Observed(70.0, 0.0012),
+    ("SELECT", "product_search", ""): Observed(24.0, since_release(0.016, 0.055), 0.7),
+    ("SELECT", "orders", ""): Observed(12.0, 0.005),
+    ("SELECT", "order_items", ""): Observed(210.0, 0.0013),
+    ("INSERT", "payments", ""): Observed(3.0, 0.004),
+    ("UPDATE", "stock", ""): Observed(3.0, 0.007, 0.8),
+    ("UPDATE", "stock", "OperationalError"): Observed(0.04, 1.1, 0.3),
+    ("COMMIT", "", ""): Observed(6.0, 0.002),
+}
+_CACHE = {
+    ("redis", "", "get", ""): Observed(66.0, 0.0004),
+    ("redis", "", "set", ""): Observed(5.0, 0.0005),
+    ("redis", "", "get", "TimeoutError"): Observed(since_release(0.0, 0.05), 0.25, 0.1),
+    ("cachetools", "load_product", "get", ""): Observed(40.0, 0.00003),
+}
+_LOOKUPS = {
+    ("redis", ""): (66.0, 0.93),
+    ("cachetools", "load_product"): (40.0, since_release(0.88, 0.71)),
+    ("cachetools", "load_prices"): (9.0, 0.42),
+}
+
+
+def _seconds(route: Route, band: str) -> tuple[Amount, ...]:
+    return route.typical if band == BANDS[0] else route.tail
+
+
+def _whole(parts: tuple[Amount, ...]) -> Amount:
+    return lambda age: sum(at(part, age) for part in parts)
+
+
+def _times(*amounts: Amount) -> Amount:
+    return lambda age: math.prod(at(amount, age) for amount in amounts)
+
+
+def _rest(*shares: Amount) -> Amount:
+    return lambda age: 1.0 - sum(at(share, age) for share in shares)
+
+
+def _durations() -> dict[tuple[str, ...], list[Observed]]:
+    found = {}
+    for route in ROUTES:
+        well = ("200", "", _rest(*(share for _, _, share in route.ends)))
+        for status, error, share in (well, *route.ends):
+            found[route.method, route.template, status, error] = [
+                Observed(_times(route.rate * part, share), _whole(_seconds(route, band)))
+                for band, part in _SHARE_OF_BAND.items()
+            ]
+    return found
+
+
+def _by_route(average: Callable[[Route], float]) -> dict[tuple[str, ...], list[Observed]]:
+    return {(r.template,): [Observed(r.rate, average(r), 0.4)] for r in ROUTES}
+
+
+def _bodies(average: Callable[[Route], float]) -> dict[tuple[str, ...], list[Observed]]:
+    return {(r.method, r.template): [Observed(r.rate, average(r), 0.6)] for r in ROUTES}
+
+
+HISTOGRAMS: dict[str, dict[tuple[str, ...], list[Observed]]] = {
+    catalog.HTTP_SERVER_REQUEST_DURATION.name: _durations(),
+    catalog.HTTP_SERVER_REQUEST_BODY_SIZE.name: _bodies(lambda route: route.bytes_in),
+    catalog.HTTP_SERVER_RESPONSE_BODY_SIZE.name: _bodies(lambda route: route.bytes_out),
+    catalog.HTTP_SERVER_REQUEST_DB_CALLS.name: _by_route(lambda route: route.db_calls),
+    catalog.HTTP_SERVER_REQUEST_CACHE_CALLS.name: _by_route(lambda route: route.cache_calls),
+    catalog.DB_CLIENT_OPERATION_DURATION.name: {
+        (*_POSTGRES, *labels): [observed] for labels, observed in _DB.items()
+    },
+    catalog.CACHE_OPERATION_DURATION.name: {key: [found] for key, found in _CACHE.items()},
+    catalog.CACHE_LOAD_DURATION.name: {
+        ("cachetools", "load_product"): [Observed(8.0, 0.006)],
+        ("cachetools", "load_prices"): [Observed(5.2, 0.019, 0.8)],
+    },
+}
+
+COUNTERS: dict[str, dict[tuple[str, ...], Amount]] = {
+    catalog.HTTP_SERVER_REQUEST_COMPONENT.name: {
+        (route.template, component, band): _times(route.rate * part, seconds)
+        for route in ROUTES
+        for band, part in _SHARE_OF_BAND.items()
+        for component, seconds in zip(COMPONENTS, _seconds(route, band), strict=True)
+    },
+    catalog.HTTP_SERVER_REQUEST_BAND.name: {
+        (route.template, band): route.rate * part
+        for route in ROUTES
+        for band, part in _SHARE_OF_BAND.items()
+    },
+    catalog.CACHE_REQUESTS.name: {
+        (*cache, result): _times(rate, share)
+        for cache, (rate, hits) in _LOOKUPS.items()
+        for result, share in (("hit", hits), ("miss", _rest(hits)))
+    },
+    catalog.INTERNAL_ERRORS.name: {("redis",): since_release(0.0, 0.002)},
+    catalog.DROPPED_SERIES.name: {
+        (catalog.CACHE_REQUESTS.name, "cache_name"): since_release(0.0, 0.01)
+    },
+}
+
+GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
+    catalog.HTTP_SERVER_ACTIVE_REQUESTS.name: {
+        ("GET",): lambda age: round(4 + since_release(0, 4)(age) + 2 * math.sin(age / 90)),
+        ("POST",): lambda age: round(1 + math.sin(age / 130)),
+    },
+    catalog.HTTP_SERVER_OLDEST_REQUEST_AGE.name: {
+        (): lambda age: since_release(0.3, 1.8)(age) * (1 + 0.6 * math.sin(age / 50))
+    },
+    catalog.CACHE_ENTRIES.name: {
+        ("cachetools", "load_product"): lambda age: round(1900 - age / 4),
+        ("cachetools", "load_prices"): lambda age: round(64 + 8 * math.sin(age / 300)),
+    },
+    catalog.CACHE_MAX_ENTRIES.name: {
+        ("cachetools", "load_product"): 2000,
+        ("cachetools", "load_prices"): 512,
+    },
+    catalog.WORKERS.name: {(): lambda age: 3 if 1740 < age < RELEASE_SECONDS_AGO else 4},
+    catalog.INTEGRATION_INFO.name: {
+        ("cachetools", "8.0.1", "active"): 1,
+        ("redis", "8.1.0", "active"): 1,
+        ("sqlalchemy", "2.1.9", "active"): 1,
+        ("sqlite3", "3.40.1", "disabled"): 1,
+        ("pymongo", "9.9.0", "unsupported"): 1,
+    },
+    catalog.SERIES.name: {
+        (metric.name,): 12 * (1 + len(metric.labels)) for metric in catalog.METRICS
+    },
+}
