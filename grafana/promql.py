@@ -130,7 +130,9 @@ def failed(*where: str, by: By = (), over: str = NOW) -> str:
     """Failed requests a second: 5xx, or an error that is not the client's leaving."""
     name = f"{catalog.HTTP_SERVER_REQUEST_DURATION.name}_count"
     by_status = _rate(name, (*where, 'http_response_status_code=~"5.."'), over)
-    by_error = _rate(name, (*where, 'error_type!=""', 'error_type!="client_disconnect"'), over)
+    # Of what came past a bound of series it is not known how it ended.
+    error = f'error_type!~"|client_disconnect|{catalog.OVERFLOW}"'
+    by_error = _rate(name, (*where, error), over)
     return aggregate("sum", f"{by_status} or {by_error}", by)
 
 

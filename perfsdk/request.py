@@ -22,45 +22,47 @@ class Breakdown:
     `seconds` and `calls` are indexed by component.
     """
 
-    __slots__ = ("_active", "_at", "advancing", "calls", "seconds")
+    __slots__ = ("_active", "_at", "_working", "advancing", "calls", "seconds")
 
     def __init__(self, started: float) -> None:
         self.seconds = [0.0] * len(COMPONENTS)
         self.calls = [0] * len(COMPONENTS)
         self._active = [0] * len(COMPONENTS)
+        self._working: list[int] = []  # components that are active, each once
         self._at = started
         self.advancing = False
 
     def advance(self, events: list[Event]) -> None:
         """Take events up; those of several threads may be slightly out of order."""
         events.sort(key=_TIME)  # stable: a call that took no time begins before it ends
-        active = self._active
+        active, working, seconds = self._active, self._working, self.seconds
         at = self._at
         for time, component in events:
             if time > at:
-                self._share(time - at)
+                if working:
+                    share = (time - at) / len(working)
+                    for other in working:
+                        seconds[other] += share
                 at = time
             if component > 0:
-                active[component] += 1
                 self.calls[component] += 1
+                active[component] += 1
+                if active[component] == 1:
+                    working.append(component)
             elif active[-component]:
                 active[-component] -= 1
+                if not active[-component]:
+                    working.remove(-component)
         self._at = at
 
     def finish(self, events: list[Event], started: float, ended: float) -> None:
         """Take the last events up; calls that still run are charged until `ended`."""
-        self.advance([event if event[0] <= ended else (ended, event[1]) for event in events])
-        if ended > self._at:
-            self._share(ended - self._at)
+        last = (ended, APP)  # nothing begins: it only moves the sweep to the end
+        self.advance(
+            [*(event if event[0] <= ended else (ended, event[1]) for event in events), last]
+        )
         # By difference, so that the components add up to the duration exactly.
         self.seconds[APP] = max(0.0, ended - started - sum(self.seconds[1:]))
-
-    def _share(self, seconds: float) -> None:
-        working = [
-            component for component in range(1, len(self._active)) if self._active[component]
-        ]
-        for component in working:
-            self.seconds[component] += seconds / len(working)
 
 
 class Account:

@@ -47,17 +47,17 @@ class Recording(AbstractContextManager["Recording"]):
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """The value of a counter; that of a gauge as it is stored in the segment."""
         selected = self._select(name, labels, histogram=False)
         return sum(series.values[series.cell] for series in selected)
 
-    def count(self, name: str, **labels: str) -> int:
+    def count(self, name: str, /, **labels: str) -> int:
         """How many values a histogram counted."""
         selected = self._select(name, labels, histogram=True)
         return int(sum(sum(series.values[slice(*series.buckets)]) for series in selected))
 
-    def sum(self, name: str, **labels: str) -> float:
+    def sum(self, name: str, /, **labels: str) -> float:
         """The sum of the values that a histogram counted."""
         return sum(s.values[s.cell] for s in self._select(name, labels, histogram=True))
 

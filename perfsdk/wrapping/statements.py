@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = ("--", "/*")
-_DOUBTFUL = frozenset("'\"`\\#$")
+_DOUBTFUL = frozenset("'\"`#$")
 """As tokens of their own: whether what follows is a literal depends on the database."""
 
 _BEFORE_TABLE = frozenset({"FROM", "INTO", "JOIN", "UPDATE", "USING"})
@@ -49,6 +49,8 @@ def single_table(statement: Any) -> str:
     over), there is no answer.
     """
     if operation_name(statement) not in WITH_TABLE or len(statement) > MAX_READ_CHARACTERS:
+        return ""
+    if "\\" in statement:
         return ""
     tokens = [t for t in _TOKEN.findall(statement) if not t.startswith(_COMMENT)]
     if not _DOUBTFUL.isdisjoint(tokens):

@@ -4,6 +4,8 @@ import pytest
 
 from tests.e2e.running import start_exporter
 
+pytest.register_assert_rewrite("tests.e2e.totals")
+
 
 @pytest.fixture
 def exporter(perfsdk_dir, tmp_path):

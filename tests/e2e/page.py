@@ -77,7 +77,7 @@ def wait_for_none(differences: Callable[[], Mapping], timeout_seconds: float = 1
     with suppress(TimeoutError):
         wait_until(none_left, timeout_seconds)
         return
-    assert {} == last
+    raise AssertionError("\n".join(f"{name}: {values}" for name, values in last.items()))
 
 
 def unequal(expected: float, actual: float) -> dict[str, tuple[float, float]]:

@@ -353,6 +353,15 @@ def test_commands_that_wait_are_not_timed(client, measured):
     assert (0, 1) == measured.lookups
 
 
+def test_what_a_sentinel_is_asked_is_left_alone(server, measured):
+    """redis-py asks it to find the server of a call, which is what counts."""
+    with redis.Redis.from_url(server.url) as client:
+        with pytest.raises(redis.ResponseError, match="unknown command"):
+            client.sentinel_masters()
+        client.get("key")
+    assert {"get": 1} == measured.operations
+
+
 @PROTOCOLS
 def test_pub_sub_is_left_alone(client, measured):
     """Subscribing and listening are no operations; publishing is one."""

@@ -110,7 +110,7 @@ def has_failed(labels: Mapping[str, str]) -> bool:
     """Whether requests with these labels failed: 5xx, or an error that is not the client's."""
     error = labels["error_type"]
     return labels["http_response_status_code"].startswith("5") or (
-        error not in {"", "client_disconnect"}
+        error not in {"", "client_disconnect", "<overflow>"}
     )
 
 
