@@ -558,7 +558,7 @@ def test_whatever_records_first_after_a_fork(first, recorder, recording):
     }
     for action in actions.values():
         action()
-    in_child(lambda: actions[first]())
+    in_child(actions[first])
     assert (first == "add") + 1 == recording.value("calls_total")
     assert (first == "set") + 1 == recording.value("level")
     assert (first == "classic") + 1 == recording.count("sizes_bytes")

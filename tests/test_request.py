@@ -2,6 +2,7 @@
 
 import threading
 from contextvars import copy_context
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ def expected_seconds(made):
     """Each tick is shared equally by the components that work in it."""
     seconds = [0.0] * len(COMPONENTS)
     moments = sorted({0, TICKS} | {m for _, *pair in made for m in pair if m is not None})
-    for begin, end in zip(moments, moments[1:], strict=False):
+    for begin, end in pairwise(moments):
         working = {
             component
             for component, start, stop in made

@@ -224,7 +224,8 @@ async def test_an_error_after_the_start_keeps_the_status(measured, outcomes):
     measured(app)
     answer = await ask(app)
     assert (200, b"part") == (answer.status, answer.body)
-    assert {("GET", "/", "200", "ValueError"): 1} == outcomes()
+    # Older versions of Starlette raise a group.
+    assert {("GET", "/", "200", type(answer.error).__name__): 1} == outcomes()
 
 
 async def test_a_stream_that_is_left_is_a_disconnect(measured, outcomes):

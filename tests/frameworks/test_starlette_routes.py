@@ -360,8 +360,17 @@ class Skip:
             await self.app(scope, receive, send)
 
 
+async def leaves_route():
+    """Whether this version of Starlette leaves what it chose in the scope."""
+    scope = http_scope("/own")
+    await ask(Router([NoTemplate("/own")]), scope=scope)
+    return "route" in scope
+
+
 async def test_a_route_class_with_a_template_has_it(measured, routes):
     """And what it chose is not taken for the choice of another request."""
+    if not await leaves_route():
+        pytest.skip("this version of Starlette tells nobody")
     app = Starlette(
         routes=[
             WithTemplate("/own"),
@@ -384,6 +393,8 @@ async def test_a_route_class_with_a_template_has_it(measured, routes):
 
 async def test_an_outcome_of_a_custom_route_is_not_a_miss(measured, outcomes):
     """A 404 of a route with a template is that route's."""
+    if not await leaves_route():
+        pytest.skip("this version of Starlette tells nobody")
     app = measured(Starlette(routes=[WithTemplate("/own")]))
     await ask(app, "/own/1", answers=404)
     assert {("GET", "/own/{anything}", "404", ""): 1} == outcomes()
