@@ -255,10 +255,9 @@ class NativeHistogramSeries:
         block = index >> 3
         cell = self.blocks.get(block)
         if cell is None:
-            cell = self.writer.block(self.base, block)
+            cell = self.writer.block(self.base, block, self.blocks)
             if cell == SCRATCH:
                 return SCRATCH
-            self.blocks[block] = cell
         return cell + (index & 7)
 
 

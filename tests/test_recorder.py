@@ -220,11 +220,16 @@ def test_threads_that_make_a_series_together_use_one(recorder, recording, monkey
     assert 3.0 == recording.value("level", kind="new")
 
 
-@pytest.mark.xfail(strict=True, reason="Writer.block makes a block again when threads race for it")
 def test_threads_that_make_a_block_together_use_one(recorder, recording, monkeypatch):
     """Both observations are in the native bucket that a reader sees."""
     series = native_series(recorder)
-    monkeypatch.setattr(recording._writer, "block", meeting(recording._writer.block))
+    barrier, block = threading.Barrier(2), recording._writer.block
+
+    def together(*arguments):
+        barrier.wait(10)
+        return block(*arguments)
+
+    monkeypatch.setattr(recording._writer, "block", together)
     both(lambda _: series.observe(0.3))
     series.observe(0.3)
     reader = read(only_segment(recording.directory))

@@ -5,7 +5,7 @@ from contextvars import copy_context
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfsdk.catalog import COMPONENTS
@@ -85,6 +85,7 @@ def breakdown_of(events, ended=ENDED):
     return account.close(ended)
 
 
+@settings(max_examples=50)
 @given(calls())
 def test_components_add_up_to_the_duration(made):
     """They equal a model that goes through the request moment by moment, and their sum it."""
@@ -98,6 +99,7 @@ def test_components_add_up_to_the_duration(made):
     assert counts == breakdown.calls
 
 
+@settings(max_examples=50)
 @given(calls(), st.randoms())
 def test_events_of_threads_may_arrive_out_of_order(made, generator):
     """The end of a call comes after its beginning; all else may be mixed."""
@@ -112,6 +114,7 @@ def test_events_of_threads_may_arrive_out_of_order(made, generator):
         assert expected_seconds(made) == pytest.approx(breakdown.seconds, abs=1e-9)
 
 
+@settings(max_examples=50)
 @given(calls(), st.integers(1, 30))
 def test_folding_changes_nothing(made, every):
     """A long request is summed up now and then; the result is the same."""
@@ -128,6 +131,7 @@ def test_folding_changes_nothing(made, every):
         assert [sum(c == n for n, *_ in made) for c in range(5)] == folded.calls
 
 
+@settings(max_examples=50)
 @given(calls(), MOMENT)
 def test_what_happens_after_the_end_is_not_the_requests_time(made, tick):
     """Calls that go on, or begin, after the last byte add nothing to its duration."""

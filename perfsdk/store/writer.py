@@ -1,6 +1,5 @@
 """The owner's side of the store: names series, hands out their cells, survives fork and loss."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -78,10 +77,14 @@ class Writer:
         self._tell()
         return cell
 
-    def block(self, series_cell: int, block: int) -> int:
-        """Make a block of 8 native buckets for a series; `SCRATCH` when there is no room."""
+    def block(self, series_cell: int, block: int, known: dict[int, int] | None = None) -> int:
+        """Make a block of 8 native buckets for a series; `SCRATCH` when there is no room.
+
+        `known` are the blocks that it has: one made meanwhile is taken, a new one entered.
+        """
         with self._lock.held:
-            cell = SCRATCH if self._stopped else self._block(series_cell, block)
+            known = {} if known is None else known
+            cell = SCRATCH if self._stopped else self._block(series_cell, block, known)
         self._tell()
         return cell
 
@@ -144,15 +147,18 @@ class Writer:
             return SCRATCH
         return cell
 
-    def _block(self, series_cell: int, block: int) -> int:
+    def _block(self, series_cell: int, block: int, known: dict[int, int]) -> int:
         segment = self._open()
         try:
             segment.make_room(len(pack_record(["block", series_cell, block, 1 << 40])))
-            cell = segment.allocate_cells(8, align=8)
-            segment.append_record(pack_record(["block", series_cell, block, cell]))
+            cell = known.get(block) or segment.allocate_cells(8, align=8)
+            # Re-entered meanwhile, the block may be there: a second one would hide it.
+            if block not in known and known.setdefault(block, cell) == cell:
+                segment.append_record(pack_record(["block", series_cell, block, cell]))
         except SegmentFullError:
+            known.pop(block, None)
             return SCRATCH
-        return cell
+        return known[block]
 
     def _open(self) -> Segment:
         return self._segment or self._use(self._first())
@@ -241,8 +247,3 @@ class Writer:
         self._segment = None
         self._inherited = self._layout(segment)
         segment.close()
-
-
-def monotonic_start() -> float:
-    """Now, as gauges of kind `oldest` hold it: seconds on the clock that all processes share."""
-    return time.perf_counter()

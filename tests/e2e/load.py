@@ -1,4 +1,4 @@
-"""A small HTTP client that retries nothing and keeps the books: what was answered, what is open."""
+"""A small HTTP client that retries nothing and keeps the books of what became of each request."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The signature of a response: which process gave it, and its how manieth it was."""
+    """The signature of a response: which process gave it, and which of its responses it is."""
 
     worker: int
     serial: int

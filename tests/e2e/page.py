@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -74,10 +74,11 @@ def wait_for_none(differences: Callable[[], Mapping], timeout_seconds: float = 1
         last = differences()
         return not last
 
-    with suppress(TimeoutError):
+    try:
         wait_until(none_left, timeout_seconds)
-        return
-    raise AssertionError("\n".join(f"{name}: {values}" for name, values in last.items()))
+    except TimeoutError as error:
+        lines = [f"{name}: {values}" for name, values in last.items()]
+        raise AssertionError("\n".join(lines or [str(error)])) from None
 
 
 def unequal(expected: float, actual: float) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,7 @@ import pytest
 from perfsdk.catalog import METRICS, Metric
 from perfsdk.store.format import SCRATCH_CELLS
 from perfsdk.store.reader import find_segments
-from perfsdk.store.writer import CLOSED, SCRATCH, Writer, cell_count, monotonic_start
+from perfsdk.store.writer import CLOSED, SCRATCH, Writer, cell_count
 from tests.store.metrics import (
     ACTIVE,
     COUNTER,
@@ -248,9 +248,3 @@ def test_opening_is_told_before_the_first_series_returns(make_writer):
     assert 1 == len(seen)
     writer.series(COUNTER, ["a"])
     assert 1 == len(seen)
-
-
-def test_the_start_of_an_oldest_gauge_is_on_the_monotonic_clock():
-    """Two processes of one machine compare these times."""
-    first = monotonic_start()
-    assert first <= monotonic_start()
