@@ -12,7 +12,7 @@ from perfsdk.store.format import complete_records, pack_record
 from perfsdk.store.layout import Layout, UnavailableError, create_segment, segment_in_memory
 from perfsdk.store.segment import Segment, SegmentFullError
 
-CLOSED: "memoryview[float]" = memoryview(b"").cast("d")
+CLOSED: "memoryview[float]" = memoryview(bytearray()).cast("d")
 """What `values` is while there is no segment: every store into it raises IndexError."""
 
 SCRATCH = 0

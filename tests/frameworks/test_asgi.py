@@ -3,6 +3,8 @@
 import asyncio
 import enum
 import http
+import sys
+import threading
 from contextvars import ContextVar
 
 import pytest
@@ -433,6 +435,38 @@ async def test_the_oldest_request_is_the_one_that_began_first(measured, recordin
         gates[number].set()
         await tasks[number]
         assert (0 if then_oldest is None else starts[then_oldest]) == oldest()
+
+
+def test_requests_in_several_threads_are_exact(measured, outcomes, active, recording):
+    """An event loop in each of 6 threads: all are counted, and none is left over as oldest."""
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        await send(start())
+        await asyncio.sleep(0)
+        await send(part(b"hello"))
+
+    served = measured(app)
+    barrier = threading.Barrier(6)
+
+    async def serve():
+        barrier.wait()
+        for _ in range(40):
+            await asyncio.gather(*(ask(served) for _ in range(5)))
+
+    threads = [threading.Thread(target=asyncio.run, args=(serve(),)) for _ in range(6)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    assert {("GET", ROUTE, "200", ""): 1200} == outcomes()
+    assert 6000 == recording.sum(SENT)
+    assert (0, False) == active()
 
 
 async def test_a_head_request_has_no_response_body(measured, recording):
