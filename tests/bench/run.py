@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +28,8 @@ MEASUREMENTS = {
 def main():
     """Run what was chosen and print; 0 whatever the figures are: a benchmark is no test."""
     arguments = _parser().parse_args()
+    # As an exception it unwinds: servers are ended and directories removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     options = Options(arguments.quick, arguments.rounds)
     print(f"# Cost of perfsdk\n\n{_machine()}\n", flush=True)
     goals, samples = [], {}
