@@ -90,7 +90,6 @@ SCRATCH_CELLS = 64
 MAX_RECORD_BYTES = 1 << 20
 """No record is longer, so that a reader never needs more memory at once than this."""
 
-NATIVE_SCHEMA = 3
 NATIVE_BUCKETS_PER_BLOCK = 8
 
 _STATIC = struct.Struct("<16sQdQQII")
