@@ -115,22 +115,34 @@ class Exchange(Account):
         except OSError:
             self._flags |= _DISCONNECTED
             raise
-        if self.scope is None:
+        scope = self.scope
+        if scope is None:
             return
         try:
-            self.ended = perf_counter()
+            self.ended = ended = perf_counter()
             status = self.status
-            if not flags and status < 500:
-                self.record(status, "")
-            elif flags & _DISCONNECTED:
-                self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
-            elif status < 500:
-                self.record(status, "")
-            elif (handled := sys.exc_info()[0]) is not None:
-                self.record(status, handled.__name__)
-            # Else the exception that a server error stands for may still follow.
+            if flags or status >= 500:
+                self._end_unusually(flags, status)
+                return
+            # What `record` does, without the call.
+            self.scope = None
+            middleware = self._middleware
+            route = middleware.find_route(self, scope)
+            middleware.server.record(
+                self, route, self.method, status, "", ended, self.received, self.sent
+            )
         except Exception:
+            self.forget()
             guard.failed("asgi.send_last")
+
+    def _end_unusually(self, flags: int, status: int) -> None:
+        if flags & _DISCONNECTED:
+            self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
+        elif status < 500:
+            self.record(status, "")
+        elif (handled := sys.exc_info()[0]) is not None:
+            self.record(status, handled.__name__)
+        # Else the exception that a server error stands for may still follow.
 
     def record(self, status: int, error_type: str) -> None:
         """Record the exchange, which ended at `ended`; once. Never raises."""

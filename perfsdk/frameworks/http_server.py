@@ -108,10 +108,17 @@ class HttpServer:
         values = self.writer.values
         if not values:
             return  # forked or uninstrumented meanwhile
-        del self._serving[account]
+        serving = self._serving
+        del serving[account]
         values[self._active[method]] -= 1.0
         if account is self._oldest:
-            self._next_oldest(values)
+            if serving:
+                self._next_oldest(values)
+            else:
+                self._oldest = None
+                values[self._oldest_cell] = 0.0
+                if serving:  # another thread began a request meanwhile
+                    self._next_oldest(values)
         duration = ended - account.started
         try:
             outcome = route.outcomes[method, status, error_type]
