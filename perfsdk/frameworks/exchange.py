@@ -133,7 +133,7 @@ class Exchange(Account):
             )
         except Exception:
             self.forget()
-            guard.failed("asgi.send_last")
+            guard.failed("asgi.record")
 
     def _end_unusually(self, flags: int, status: int) -> None:
         if flags & _DISCONNECTED:
