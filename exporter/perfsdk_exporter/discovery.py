@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +36,8 @@ class SegmentSnapshot(NamedTuple):
     """What one process has recorded, until the next call of `Segments.read`.
 
     `started` in seconds since the epoch; `values` are all cells that belong to a series;
-    `skipped_records` are descriptions whose checksum does not hold.
+    `skipped_records` are descriptions whose checksum does not hold; `described` grows with
+    everything that is described; `reread(cell, count)` takes these cells of `values` again.
     """
 
     path: Path
@@ -46,6 +47,8 @@ class SegmentSnapshot(NamedTuple):
     groups: Sequence[SeriesGroup]
     values: "array[float]"
     skipped_records: int = 0
+    described: int = 0
+    reread: Callable[[int, int], None] = lambda _cell, _count: None
 
 
 class Unreadable(NamedTuple):
@@ -138,6 +141,8 @@ class _OpenSegment:
             groups=tuple(self._groups.values()),
             values=self.reader.values,
             skipped_records=self.reader.unreadable_records,
+            described=self.reader.records_taken,
+            reread=self.reader.reread,
         )
 
     def _new_series(self) -> Iterator[SeriesRecord]:

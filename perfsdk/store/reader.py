@@ -58,6 +58,7 @@ class SegmentReader:
         self.series: list[SeriesRecord] = []
         self.values: array[float] = array("d")
         self.unreadable_records = 0
+        self.records_taken = 0
         self._metrics: dict[int, MetricRecord] = {}
         self._by_cell: dict[int, SeriesRecord] = {}
         self._records_read = 0
@@ -105,6 +106,12 @@ class SegmentReader:
         if len(data) < self._described_end * CELL:
             raise FormatError("truncated")
         self.values = array("d", data)
+
+    def reread(self, cell: int, count: int) -> None:
+        """Take some cells of `values` again; what is not there any more stays as it was."""
+        data = os.pread(self._fd, count * CELL, self.header.page + cell * CELL)
+        if len(data) == count * CELL:
+            self.values[cell : cell + count] = array("d", data)
 
     def is_live(self) -> bool:
         """Whether the process that writes this segment exists: its lock is held."""
@@ -156,6 +163,7 @@ class SegmentReader:
             self._records_read += size
 
     def _take(self, fields: list[Any]) -> None:
+        self.records_taken += 1
         try:
             match fields:
                 case ["meta", dict() as facts]:
