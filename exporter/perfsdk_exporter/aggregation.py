@@ -2,35 +2,25 @@
 
 Counters and histograms sum over live and dead segments, gauges combine over live ones alone. A
 series with a value that no process writes never gets into a total: it is left out and reported.
-Sums are made in the order in which the processes started, so that a total of reals never goes
-down because it is rounded in another order.
+What does not change from one collection to the next is kept: which series of a segment belongs
+to which row of its family, and the histograms that nobody added to.
 """
 
-import math
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import takewhile
-from operator import add
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from perfsdk.store.reader import SeriesRecord
-from perfsdk_exporter.cells import (
-    InvalidCellsError,
-    Reading,
-    read_counter,
-    read_gauge,
-    read_histogram,
-)
-from perfsdk_exporter.descriptions import Agreement, LeftOut, Member, agree
+import numpy as np
+
+from perfsdk_exporter.cells import gather, valid_totals
+from perfsdk_exporter.descriptions import Agreement, LeftOut, agree, report_invalid
 from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
-from perfsdk_exporter.families import Family, Histogram, Labels
+from perfsdk_exporter.families import Family, Labels
+from perfsdk_exporter.gauges import MERGES, merge_gauges
+from perfsdk_exporter.histograms import Histograms
+from perfsdk_exporter.rows import ExactSum, Rows, selected
 
 UNKNOWN = "(unknown)"
 """Stands for the metric where a damaged description does not tell it."""
-
-MERGES = ("sum", "min", "max", "newest", "oldest", "worker")
-
-Cells = TypeVar("Cells")
 
 
 class Aggregate(NamedTuple):
@@ -40,12 +30,74 @@ class Aggregate(NamedTuple):
     left_out: list[LeftOut]
 
 
-def aggregate(snapshots: Iterable[SegmentSnapshot], now: float) -> Aggregate:
-    """Combine processes into one page; `now` is seconds on the clock of `oldest` gauges."""
-    left_out: list[LeftOut] = []
+class Aggregator:
+    """Combines processes, again and again. Not safe for threads."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, _Table] = {}
+
+    def aggregate(self, snapshots: Iterable[SegmentSnapshot], now: float) -> Aggregate:
+        """One page; `now` is seconds on the clock of `oldest` gauges."""
+        left_out: list[LeftOut] = []
+        tables, self._tables = self._tables, {}
+        families = []
+        with np.errstate(all="ignore"):  # what overflows was not valid, or is not shown
+            for name, found in _described(snapshots, left_out).items():
+                agreement = agree(found, left_out)
+                table = tables.get(name)
+                if table is None or table.shape != _shape(agreement):
+                    table = _Table(agreement)
+                family = table.combine(agreement, now, left_out)
+                if not table.rows.is_wasteful(family.series_count):
+                    self._tables[name] = table
+                if family.series_count:
+                    families.append(family)
+        return Aggregate(families, left_out)
+
+
+class _Table:
+    """What is kept of one family for as long as its shape stays the same."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        self.shape = _shape(agreement)
+        self._histograms = Histograms()
+        self.rows = self._histograms.rows
+
+    def combine(self, agreement: Agreement, now: float, left_out: list[LeftOut]) -> Family:
+        metric = agreement.metric
+        family = Family(
+            name=metric.name,
+            kind=metric.kind,  # type: ignore[arg-type]  # the reader lets three kinds pass
+            unit=metric.unit,
+            help=metric.help,
+            labels=agreement.labels,
+            bounds=agreement.bounds,
+        )
+        if metric.kind == "counter":
+            family.values.update(_add_counters(self.rows, agreement, left_out))
+        elif metric.kind == "histogram":
+            family.histograms.update(self._histograms.combine(agreement, left_out))
+        elif metric.merge in MERGES:
+            family.values.update(merge_gauges(self.rows, agreement, now, left_out))
+        else:
+            left_out.extend(
+                LeftOut(m.snapshot.path, metric.name, "unsupported", len(m.group.series))
+                for m in agreement.members
+            )
+        return family
+
+
+def _shape(agreement: Agreement) -> tuple[object, ...]:
+    metric = agreement.metric
+    return metric.kind, metric.merge, agreement.labels, agreement.bounds
+
+
+def _described(
+    snapshots: Iterable[SegmentSnapshot], left_out: list[LeftOut]
+) -> dict[str, list[tuple[SegmentSnapshot, SeriesGroup]]]:
+    """The groups of each metric, those of the newest process first."""
     described: dict[str, list[tuple[SegmentSnapshot, SeriesGroup]]] = {}
-    newest_first = sorted(snapshots, key=lambda s: (s.started, s.identity), reverse=True)
-    for snapshot in newest_first:
+    for snapshot in sorted(snapshots, key=lambda s: (s.started, s.identity), reverse=True):
         if snapshot.skipped_records:
             left_out.append(LeftOut(snapshot.path, UNKNOWN, "invalid", snapshot.skipped_records))
         for group in snapshot.groups:
@@ -54,103 +106,21 @@ def aggregate(snapshots: Iterable[SegmentSnapshot], now: float) -> Aggregate:
                 left_out.append(LeftOut(snapshot.path, metric.name, "invalid", group.rejected))
             if group.series and (snapshot.live or metric.kind != "gauge"):
                 described.setdefault(metric.name, []).append((snapshot, group))
-    families = [_family(agree(found, left_out), now, left_out) for found in described.values()]
-    return Aggregate([family for family in families if family.series_count], left_out)
+    return described
 
 
-def _family(agreement: Agreement, now: float, left_out: list[LeftOut]) -> Family:
-    metric = agreement.metric
-    family = Family(
-        name=metric.name,
-        kind=metric.kind,  # type: ignore[arg-type]  # the reader lets three kinds pass
-        unit=metric.unit,
-        help=metric.help,
-        labels=agreement.labels,
-        bounds=agreement.bounds,
-    )
-    if metric.kind == "counter":
-        _add_counters(family.values, agreement, left_out)
-    elif metric.kind == "histogram":
-        _add_histograms(family.histograms, agreement, left_out)
-    elif metric.merge in MERGES:
-        _merge_gauges(family.values, agreement, now, left_out)
-    else:
-        left_out.extend(
-            LeftOut(m.snapshot.path, metric.name, "unsupported", len(m.group.series))
-            for m in agreement.members
-        )
-    return family
-
-
-def _valid(
-    agreement: Agreement,
-    left_out: list[LeftOut],
-    read: Callable[["array[float]", SeriesRecord], Cells],
-) -> Iterator[tuple[Member, Labels, Cells]]:
-    """What `read` makes of every series, oldest process first, without the invalid ones."""
-    for member in reversed(agreement.members):
-        invalid = 0
-        for series in member.group.series:
-            try:
-                cells = read(member.snapshot.values, series)
-            except InvalidCellsError:
-                invalid += 1
-                continue
-            yield member, member.labels_of(series), cells
-        if invalid:
-            path = member.snapshot.path
-            left_out.append(LeftOut(path, agreement.metric.name, "invalid", invalid))
-
-
-def _add_counters(
-    totals: dict[Labels, float], agreement: Agreement, left_out: list[LeftOut]
-) -> None:
-    for _, labels, value in _valid(agreement, left_out, read_counter):
-        totals[labels] = totals.get(labels, 0.0) + value
-
-
-def _add_histograms(
-    totals: dict[Labels, Histogram], agreement: Agreement, left_out: list[LeftOut]
-) -> None:
-    for member, labels, histogram in _valid(agreement, left_out, read_histogram):
-        if member.spans is not None:
-            # Sums of neighbours: cumulated, they are what was counted up to each shared bound.
-            histogram.buckets = [sum(histogram.buckets[a:b]) for a, b in member.spans]
-        total = totals.setdefault(labels, histogram)
-        if total is not histogram:
-            total.buckets = list(map(add, total.buckets, histogram.buckets))
-            total.sum += histogram.sum
-
-
-def _merge_gauges(
-    merged: dict[Labels, float], agreement: Agreement, now: float, left_out: list[LeftOut]
-) -> None:
-    found: dict[Labels, list[tuple[Member, Reading]]] = {}
-    for member, labels, reading in _valid(agreement, left_out, read_gauge):
-        if reading is not None:
-            found.setdefault(labels, []).append((member, reading))
-    for labels, readings in found.items():
-        value = _merge(agreement.metric.merge, readings, now)
-        if math.isfinite(value):
-            merged[labels] = value
-
-
-def _merge(rule: str, readings: Sequence[tuple[Member, Reading]], now: float) -> float:
-    values = [reading.value for _, reading in readings]
-    match rule:
-        case "sum":
-            return sum(values)
-        case "min":
-            return min(values)
-        case "max":
-            return max(values)
-        case "newest":
-            return max((reading for _, reading in readings), key=lambda r: r.time).value
-        case "oldest":
-            starts = [value for value in values if value > 0.0]
-            return max(0.0, now - min(starts)) if starts else 0.0
-        case _:
-            # One a worker. Readings come oldest process first; a segment's own parts add up.
-            newest = readings[-1][0]
-            parts = takewhile(lambda found: found[0] is newest, reversed(readings))
-            return sum(reading.value for _, reading in parts)
+def _add_counters(rows: Rows, agreement: Agreement, left_out: list[LeftOut]) -> dict[Labels, float]:
+    placed = rows.place(agreement.members)
+    exact = ExactSum(len(rows.labels))
+    filled = np.zeros(len(rows.labels), np.bool_)
+    for member, placement in placed:
+        archive = member.snapshot.archive
+        cells = gather(member.snapshot.values, placement.cells, 2 if archive else 1)
+        valid = valid_totals(cells[:, 0])
+        for part in placement.parts:
+            at = selected(part, valid)
+            for column in cells[at].T:  # an archive has the low part of each total beside it
+                exact.add(placement.rows[at], column)
+            filled[placement.rows[at]] = True
+        report_invalid(left_out, agreement, member.snapshot, valid)
+    return rows.by_labels(exact.totals(), filled)

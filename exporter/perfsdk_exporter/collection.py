@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perfsdk.store.directory import DirectoryError
-from perfsdk_exporter.aggregation import aggregate
+from perfsdk_exporter.aggregation import Aggregator
 from perfsdk_exporter.descriptions import LeftOut
 from perfsdk_exporter.discovery import Segments, SegmentSnapshot, Unreadable
 from perfsdk_exporter.exposition import without_clashes
@@ -51,6 +51,7 @@ class Collector:
     def __init__(self, location: Location) -> None:
         self._location = location
         self._segments = Segments()
+        self._aggregator = Aggregator()
         self._telemetry = Telemetry()
         self._lock = threading.Lock()
         self._said: set[tuple[str, str]] = set()
@@ -67,7 +68,7 @@ class Collector:
                     snapshots, unreadable = self._segments.read(directory)
                 except OSError as error:
                     explanation = f"{directory}: {error.strerror}; give a directory we may list"
-            families, left_out = aggregate(snapshots, now=time.perf_counter())
+            families, left_out = self._aggregator.aggregate(snapshots, now=time.perf_counter())
             shown, clashing = without_clashes(families)
             left_out += [LeftOut(None, f.name, "clash", f.series_count) for f in clashing]
             segments = _states(snapshots, unreadable, left_out)

@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.reader import SeriesRecord
+from perfsdk_exporter.cells import Mask
 from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
 from perfsdk_exporter.families import Labels
 
@@ -85,6 +88,15 @@ def agree(
         for snapshot, group in agreeing
     ]
     return Agreement(newest, labels, bounds, members)
+
+
+def report_invalid(
+    left_out: list[LeftOut], agreement: Agreement, snapshot: SegmentSnapshot, valid: Mask
+) -> None:
+    """Report the series of a segment that are not valid, if there are any."""
+    invalid = len(valid) - int(np.count_nonzero(valid))
+    if invalid:
+        left_out.append(LeftOut(snapshot.path, agreement.metric.name, "invalid", invalid))
 
 
 def _same_quantity(one: MetricRecord, other: MetricRecord) -> bool:

@@ -49,6 +49,7 @@ class SegmentSnapshot(NamedTuple):
     skipped_records: int = 0
     described: int = 0
     reread: Callable[[int, int], None] = lambda _cell, _count: None
+    archive: bool = False
 
 
 class Unreadable(NamedTuple):

@@ -1,14 +1,16 @@
 """Writes families as Prometheus text 0.0.4 and as OpenMetrics 1.0.0; no input or output.
 
-Both are UTF-8 with families sorted by name and series by label values, numbers as the shortest
-decimal that reads back as the same real, `le` as `1.0`, no timestamps and no `_created` lines.
+Both are UTF-8 with families sorted by name, numbers as the shortest decimal that reads back as
+the same real, `le` as `1.0`, no timestamps and no `_created` lines. What was written for a
+histogram is kept with it, so one that nobody added to is not written again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from perfsdk_exporter.families import Family, Histogram, Labels
+from perfsdk_exporter.families import Exemplar, Family, Histogram, Labels
 
 OWN_PREFIX = "perfsdk_exporter_"
 """The names of the exporter's metrics about itself; no segment may use them."""
@@ -16,34 +18,37 @@ OWN_PREFIX = "perfsdk_exporter_"
 _SUFFIXES = {
     "counter": ("", "_total", "_created"),
     "histogram": ("", "_bucket", "_count", "_sum", "_created"),
+    "summary": ("", "_count", "_sum", "_created"),
     "info": ("", "_info"),
 }
 
+_SERIES_AT_ONCE = 500
+"""Series of a histogram that are joined to one piece of the page."""
 
-def render_text(families: Iterable[Family]) -> bytes:
-    """The page in Prometheus text 0.0.4."""
-    lines: list[str] = []
+
+def render_text(families: Iterable[Family]) -> Iterator[bytes]:
+    """The page in Prometheus text 0.0.4, in pieces."""
     for family in sorted(families, key=lambda f: f.name):
+        head = ""
         if family.help:
-            lines.append(f"# HELP {family.name} {_escape_help(family.help)}")
-        lines.append(f"# TYPE {family.name} {family.kind}")
-        _add_samples(lines, family, openmetrics=False)
-    return _encode(lines)
+            head = f"# HELP {family.name} {_escape_help(family.help)}\n"
+        kind = "untyped" if family.kind == "unknown" else family.kind
+        yield _encode(f"{head}# TYPE {family.name} {kind}\n")
+        yield from _samples(family)
 
 
-def render_openmetrics(families: Iterable[Family]) -> bytes:
-    """The page in OpenMetrics 1.0.0."""
-    lines: list[str] = []
+def render_openmetrics(families: Iterable[Family]) -> Iterator[bytes]:
+    """The page in OpenMetrics 1.0.0, in pieces."""
     for family in sorted(families, key=lambda f: f.name):
         name, kind = openmetrics_type(family)
-        lines.append(f"# TYPE {name} {kind}")
+        head = f"# TYPE {name} {kind}\n"
         if family.unit and kind != "info" and name.endswith(f"_{family.unit}"):
-            lines.append(f"# UNIT {name} {family.unit}")
+            head += f"# UNIT {name} {family.unit}\n"
         if family.help:
-            lines.append(f"# HELP {name} {_escape(family.help)}")
-        _add_samples(lines, family, openmetrics=True)
-    lines.append("# EOF")
-    return _encode(lines)
+            head += f"# HELP {name} {_escape(family.help)}\n"
+        yield _encode(head)
+        yield from _openmetrics_samples(family, info=kind == "info")
+    yield b"# EOF\n"
 
 
 class Format(NamedTuple):
@@ -52,7 +57,7 @@ class Format(NamedTuple):
     media_type: str
     versions: tuple[str, ...]
     content_type: str
-    render: Callable[[Iterable[Family]], bytes]
+    render: Callable[[Iterable[Family]], Iterator[bytes]]
 
 
 TEXT = Format("text/plain", ("0.0.4",), "text/plain; version=0.0.4; charset=utf-8", render_text)
@@ -96,38 +101,84 @@ def without_clashes(families: Iterable[Family]) -> tuple[list[Family], list[Fami
     return shown, clashing
 
 
-def _add_samples(lines: list[str], family: Family, *, openmetrics: bool) -> None:
+def _samples(family: Family) -> Iterator[bytes]:
+    yield _values(family, family.values)
+    yield from _pieces(family, "text", lambda pairs, h: _histogram(family, pairs, h, ()))
+
+
+def _openmetrics_samples(family: Family, *, info: bool) -> Iterator[bytes]:
     # An info has the value 1 by definition, whatever the processes added up.
-    info = openmetrics and openmetrics_type(family)[1] == "info"
-    for labels, value in sorted(family.values.items()):
-        pairs = _pairs(family.labels, labels)
-        braces = f"{{{pairs}}}" if pairs else ""
-        lines.append(f"{family.name}{braces} {1.0 if info else value!r}")
-    # OpenMetrics: no sum where there may be negative observations, and no count without it.
-    negative = openmetrics and any(bound < 0 for bound in family.bounds)
-    bounds = [*map(repr, family.bounds), "+Inf"]
-    for labels in sorted(family.histograms):
-        histogram = family.histograms[labels]
-        pairs = _pairs(family.labels, labels)
-        totals = not negative and (histogram.sum >= 0 or not openmetrics)
-        lines.extend(_histogram_lines(family.name, pairs, bounds, histogram, totals=totals))
+    yield _values(family, dict.fromkeys(family.values, 1.0) if info else family.values)
+    # No sum where there may be negative observations, and no count without it.
+    negative = any(bound < 0 for bound in family.bounds)
+
+    def write(pairs: str, histogram: Histogram) -> str:
+        totals = family.kind == "summary" or (not negative and histogram.sum >= 0)
+        return _histogram(family, pairs, histogram, histogram.exemplars, totals=totals)
+
+    yield from _pieces(family, "openmetrics", write)
 
 
-def _histogram_lines(
-    name: str, pairs: str, bounds: Sequence[str], histogram: Histogram, *, totals: bool
-) -> Iterator[str]:
-    head = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
-    count = 0.0
-    for bound, count in zip(bounds, accumulate(histogram.buckets), strict=True):
-        yield f'{head}{bound}"}} {count!r}'
+def _values(family: Family, values: dict[Labels, float]) -> bytes:
+    name, names = family.name, family.labels
+    lines = [
+        f"{name}{{{_pairs(names, labels)}}} {value!r}\n" if names else f"{name} {value!r}\n"
+        for labels, value in values.items()
+    ]
+    return _encode("".join(lines))
+
+
+def _pieces(family: Family, form: str, write: Callable[[str, Histogram], str]) -> Iterator[bytes]:
+    """The lines of all histograms, those of many series at a time."""
+    piece: list[bytes] = []
+    for labels, histogram in family.histograms.items():
+        chunk = histogram.chunks.get(form)
+        if chunk is None:
+            lines = write(_pairs(family.labels, labels), histogram)
+            chunk = histogram.chunks[form] = _encode(lines)
+        piece.append(chunk)
+        if len(piece) == _SERIES_AT_ONCE:
+            yield b"".join(piece)
+            piece.clear()
+    yield b"".join(piece)
+
+
+def _histogram(
+    family: Family,
+    pairs: str,
+    histogram: Histogram,
+    exemplars: Iterable[Exemplar],
+    *,
+    totals: bool = True,
+) -> str:
+    name = family.name
+    lines = []
+    if family.kind == "histogram":
+        head = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
+        bounds = [*map(repr, family.bounds), "+Inf"]
+        counts = accumulate(histogram.buckets)
+        lines = [
+            f'{head}{bound}"}} {count!r}\n' for bound, count in zip(bounds, counts, strict=True)
+        ]
+        for exemplar in exemplars:
+            bucket = bisect_left(family.bounds, exemplar.value)
+            lines[bucket] = f"{lines[bucket][:-1]} # {_exemplar(exemplar)}\n"
     if totals:
         braces = f"{{{pairs}}}" if pairs else ""
-        yield f"{name}_count{braces} {count!r}"
-        yield f"{name}_sum{braces} {histogram.sum!r}"
+        lines.append(f"{name}_count{braces} {sum(histogram.buckets)!r}\n")
+        lines.append(f"{name}_sum{braces} {histogram.sum!r}\n")
+    return "".join(lines)
+
+
+def _exemplar(exemplar: Exemplar) -> str:
+    ids = f'trace_id="{exemplar.trace_id}",span_id="{exemplar.span_id}"'
+    return f"{{{ids}}} {exemplar.value!r} {exemplar.time:.3f}"
 
 
 def _pairs(names: Labels, values: Labels) -> str:
-    return ",".join(f'{name}="{_escape(v)}"' for name, v in zip(names, values, strict=True))
+    return ",".join(
+        [f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True)]
+    )
 
 
 def _escape(text: str) -> str:
@@ -138,6 +189,6 @@ def _escape_help(text: str) -> str:
     return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
-def _encode(lines: Sequence[str]) -> bytes:
+def _encode(text: str) -> bytes:
     # Labels were checked; half a surrogate pair can only be in a help text.
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    return text.encode("utf-8", "replace")

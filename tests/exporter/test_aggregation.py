@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from bisect import bisect_left
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.reader import SeriesRecord
-from perfsdk_exporter.aggregation import aggregate
+from perfsdk_exporter.aggregation import Aggregator
 from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
+from perfsdk_exporter.families import Histogram, Native
 
 NOW = 1000.0
 
@@ -32,16 +34,21 @@ def snapshot(*series, started=1.0, live=True, name="a", skipped=0):
     return SegmentSnapshot(path, name.encode(), started, live, groups, values, skipped)
 
 
+def aggregate(snapshots):
+    """A page of nothing but these, made by an aggregator that has seen none before."""
+    return Aggregator().aggregate(snapshots, NOW)
+
+
 def values_of(*snapshots):
     """{labels: value} of the only family, empty without one."""
-    families = aggregate(snapshots, NOW).families
+    families = aggregate(snapshots).families
     assert len(families) <= 1
     return families[0].values if families else {}
 
 
 def left_out_of(*snapshots):
     """{(metric, reason): series}."""
-    return {(f.metric, f.reason): f.series for f in aggregate(snapshots, NOW).left_out}
+    return {(f.metric, f.reason): f.series for f in aggregate(snapshots).left_out}
 
 
 def test_counters_sum_over_live_and_dead():
@@ -67,7 +74,7 @@ def test_histograms_sum_by_bucket():
         snapshot((plain, (), [2.5, 1.0, 2.0, 3.0]), name="a"),
         snapshot((native, (), [0.5, 99.0, 4.0, 0.0, 1.0]), live=False, name="b"),
     ]
-    (family,) = aggregate(snapshots, NOW).families
+    (family,) = aggregate(snapshots).families
     expected = (1.0, 2.0)
     assert expected == family.bounds
     expected = [5.0, 2.0, 4.0]
@@ -84,7 +91,7 @@ def test_only_shared_bounds_are_shown():
         snapshot((one, (), [0.0, 1.0, 10.0, 100.0, 1000.0]), name="a"),
         snapshot((other, (), [0.0, 2.0, 20.0, 200.0, 2000.0, 20000.0]), name="b"),
     ]
-    (family,) = aggregate(snapshots, NOW).families
+    (family,) = aggregate(snapshots).families
     expected = (2.0, 5.0)
     assert expected == family.bounds
     expected = [33.0, 2300.0, 21000.0]
@@ -97,7 +104,7 @@ def test_without_shared_bounds_the_number_of_observations_is_left():
         snapshot((metric(kind="histogram", bounds=(1.0,)), (), [1.0, 2.0, 3.0]), name="a"),
         snapshot((metric(kind="histogram", bounds=(2.0,)), (), [1.0, 4.0, 5.0]), name="b"),
     ]
-    (family,) = aggregate(snapshots, NOW).families
+    (family,) = aggregate(snapshots).families
     assert not family.bounds
     expected = [14.0]
     assert expected == family.histograms[()].buckets
@@ -189,7 +196,7 @@ def test_an_impossible_histogram_is_left_out(cell, value):
     histogram = metric(kind="histogram", bounds=(1.0,))
     cells = [3.0, 1.0, 2.0]
     cells[cell] = value
-    found = aggregate([snapshot((histogram, (), cells))], NOW)
+    found = aggregate([snapshot((histogram, (), cells))])
     if cell == 0 and math.isfinite(value):
         assert value == found.families[0].histograms[()].sum
     else:
@@ -263,7 +270,7 @@ def test_versions_that_differ_by_added_labels_are_one_family(newest_has_more):
     more = metric(labels=("a", "b"))
     started = 3.0 if newest_has_more else 1.0
     many = snapshot((more, ("y", "x"), [2.0]), (more, ("", "x"), [4.0]), started=started, name="b")
-    (family,) = aggregate([few, many], NOW).families
+    (family,) = aggregate([few, many]).families
     by_name = {
         frozenset(zip(family.labels, labels, strict=True)): value
         for labels, value in family.values.items()
@@ -280,7 +287,7 @@ def test_help_and_label_order_are_the_newest_s():
         snapshot((old, ("1", "2"), [1.0]), started=1.0, name="b"),
         snapshot((new, ("2", "1"), [1.0]), started=2.0, name="a"),
     ]
-    (family,) = aggregate(snapshots, NOW).families
+    (family,) = aggregate(snapshots).families
     expected = ("New.", ("b", "a"), {("2", "1"): 2.0})
     assert expected == (family.help, family.labels, family.values)
 
@@ -342,7 +349,7 @@ def test_totals_equal_a_plain_model(observations, dead):
         )
         for i, (counters, histograms) in enumerate(cells)
     ]
-    page = {family.name: family for family in aggregate(snapshots, NOW).families}
+    page = {family.name: family for family in aggregate(snapshots).families}
     if not observations:
         assert not page
         return
@@ -350,3 +357,218 @@ def test_totals_equal_a_plain_model(observations, dead):
     assert counts == page["c_total"].values
     assert buckets == {labels: found.buckets for labels, found in shown.items()}
     assert sums == {labels: found.sum for labels, found in shown.items()}
+
+
+NATIVE = metric("n", kind="histogram", labels=("r",), bounds=(1.0, 2.0), native=True)
+
+
+class Process:
+    """A segment of the native histogram above, which grows as an application records."""
+
+    def __init__(self, name, live=True):
+        self.values, self.group, self.described = array("d"), SeriesGroup(NATIVE), 0
+        self.live, self.name, self.rereads = live, name, []
+        self.when_reread = lambda: None
+
+    def series(self, label):
+        found = next((one for one in self.group.series if one.labels == (label,)), None)
+        if found is None:
+            found = SeriesRecord(NATIVE, (label,), len(self.values))
+            self.values.extend([0.0] * NATIVE.cell_count)
+            self.group.series.append(found)
+            self.described += 1
+        return found
+
+    def observe(self, label, value, *, killed_in_the_middle=False):
+        series = self.series(label)
+        self.values[series.cell] += value
+        self.values[series.cell + 2 + bisect_left(NATIVE.bounds, value)] += 1.0
+        if killed_in_the_middle:
+            return
+        if value <= 0:
+            self.values[series.cell + 1] += 1.0
+            return
+        index = math.ceil(math.log2(value) * 8)
+        if index >> 3 not in series.blocks:
+            series.blocks[index >> 3] = len(self.values)
+            self.values.extend([0.0] * 8)
+            self.described += 1
+        self.values[series.blocks[index >> 3] + (index & 7)] += 1.0
+
+    def reread(self, cell, count):
+        self.rereads.append((cell, count))
+        self.when_reread()
+
+    def snapshot(self):
+        return SegmentSnapshot(
+            path=Path(f"/segments/{self.name}.seg"),
+            identity=self.name.encode(),
+            started=1.0,
+            live=self.live,
+            groups=(self.group,) if self.group.series else (),
+            values=self.values,
+            described=self.described,
+            reread=self.reread,
+        )
+
+
+def native_of(*processes, aggregator=None):
+    """The native histogram's series by label."""
+    page = (aggregator or Aggregator()).aggregate([p.snapshot() for p in processes], NOW)
+    assert not page.left_out
+    return {labels[0]: h for f in page.families for labels, h in f.histograms.items()}
+
+
+def test_native_buckets_add_up():
+    """Blocks of all processes, the zero bucket, and indices that some of them alone have."""
+    one, other = Process("a"), Process("b", live=False)
+    for value in (0.0, 0.5, 1.0, 1.5):
+        one.observe("/a", value)
+    for value in (-1.0, 1.0, 1000.0):
+        other.observe("/a", value)
+    found = native_of(one, other)["/a"]
+    expected = Native(2.0, {-8: 1.0, 0: 2.0, 5: 1.0, 80: 1.0})
+    assert expected == found.native
+    assert [-8, 0, 5, 80] == list(found.native.buckets)
+    expected = [5.0, 1.0, 1.0]
+    assert expected == found.buckets
+
+
+def test_without_native_buckets_everywhere_there_are_none():
+    """A process of a version without them would make them too few."""
+    one = Process("a")
+    one.observe("/a", 0.5)
+    plain = metric("n", kind="histogram", labels=("r",), bounds=(1.0, 2.0))
+    old = snapshot((plain, ("/a",), [0.5, 1.0, 0.0, 0.0]), name="b")
+    (family,) = aggregate([one.snapshot(), old]).families
+    expected = Histogram([2.0, 0.0, 0.0], 1.0)
+    assert expected == family.histograms[("/a",)]
+
+
+def test_a_process_killed_in_the_middle_of_an_observation():
+    """Both kinds of buckets hold the same number: that one is in the zero bucket, for good."""
+    dead = Process("a", live=False)
+    dead.observe("/a", 0.5)
+    dead.observe("/a", 0.5, killed_in_the_middle=True)
+    aggregator = Aggregator()
+    for _ in range(2):
+        expected = Histogram([2.0, 0.0, 0.0], 1.0, Native(1.0, {-8: 1.0}))
+        assert expected == native_of(dead, aggregator=aggregator)["/a"]
+    assert not dead.rereads
+
+
+def test_a_series_read_in_the_middle_of_an_observation_is_read_again():
+    """What the process has done meanwhile is on the page."""
+    process = Process("a")
+    process.observe("/a", 0.5)
+    process.observe("/a", 0.5, killed_in_the_middle=True)
+
+    def complete():
+        process.values[process.series("/a").blocks[-1]] = 2.0
+
+    process.when_reread = complete
+    expected = Histogram([2.0, 0.0, 0.0], 1.0, Native(0.0, {-8: 2.0}))
+    assert expected == native_of(process)["/a"]
+    assert process.rereads
+
+
+def test_native_buckets_that_stay_behind_are_left_out_until_they_rest():
+    """They never go down: what a living process lacks counts as zero when it does not change."""
+    process, aggregator = Process("a"), Aggregator()
+    process.observe("/a", 0.5)
+    process.observe("/a", 0.5, killed_in_the_middle=True)
+    expected = Histogram([2.0, 0.0, 0.0], 1.0)
+    assert expected == native_of(process, aggregator=aggregator)["/a"]
+    expected = Histogram([2.0, 0.0, 0.0], 1.0, Native(1.0, {-8: 1.0}))
+    assert expected == native_of(process, aggregator=aggregator)["/a"]
+
+
+def test_native_buckets_without_room_are_left_out():
+    """When more than a hundredth of the observations is in none, quantiles would be wrong."""
+    process = Process("a", live=False)
+    process.observe("/a", 0.5)
+    for _ in range(10):
+        process.observe("/a", 0.5, killed_in_the_middle=True)
+    expected = Histogram([11.0, 0.0, 0.0], 5.5)
+    assert expected == native_of(process)["/a"]
+
+
+@pytest.mark.parametrize("value", [*BAD_NUMBERS, 0.5])
+def test_an_impossible_native_bucket(value):
+    """The classic ones are shown alone."""
+    process = Process("a", live=False)
+    process.observe("/a", 0.5)
+    process.values[-1] = value
+    expected = Histogram([1.0, 0.0, 0.0], 0.5)
+    assert expected == native_of(process)["/a"]
+
+
+def test_what_nobody_added_to_is_the_same_object():
+    """So what was written for it can be used again; any change makes another one."""
+    process, aggregator = Process("a"), Aggregator()
+    for label in ("/a", "/b"):
+        process.observe(label, 0.5)
+    before = native_of(process, aggregator=aggregator)
+    process.observe("/b", 0.5)
+    process.observe("/c", 0.5)
+    after = native_of(process, aggregator=aggregator)
+    assert before["/a"] is after["/a"]
+    assert before["/b"] is not after["/b"]
+    assert ["/a", "/b", "/c"] == list(after)
+
+
+def test_series_are_in_the_order_of_their_labels():
+    """Whatever the order in which processes made them, also for later ones."""
+    process, aggregator = Process("a"), Aggregator()
+    for label in ("/b", "/d", "/a", "/c"):
+        process.observe(label, 0.5)
+        labels = list(native_of(process, aggregator=aggregator))
+        assert sorted(labels) == labels
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("observe"),
+            st.integers(0, 3),
+            st.sampled_from("abc"),
+            st.sampled_from([-1.0, 0.0, 0.1, 0.7, 1.0, 1.5, 2.0, 2.5, 1e9]),
+        ),
+        st.tuples(st.just("die"), st.integers(0, 3)),
+        st.tuples(st.just("vanish"), st.integers(0, 3)),
+        st.tuples(st.just("collect")),
+    ),
+    max_size=40,
+)
+
+
+@given(steps)
+@settings(max_examples=200)
+def test_what_is_kept_between_collections_changes_nothing(steps):
+    """An aggregator that has seen everything shows what one shows that has seen nothing."""
+    processes, kept = [Process(str(i)) for i in range(4)], Aggregator()
+    for kind, *rest in [*steps, ("collect",)]:
+        if kind == "observe":
+            number, label, value = rest
+            processes[number].live = True
+            processes[number].observe(label, value)
+        elif kind == "die":
+            processes[rest[0]].live = False
+        elif kind == "vanish":
+            processes[rest[0]] = Process(str(rest[0]))
+        else:
+            assert native_of(*processes) == native_of(*processes, aggregator=kept)
+
+
+def test_an_archive_has_the_low_part_of_each_sum():
+    """Two cells follow those of each series: the low part, and a time that is not for the page."""
+    counter = metric("c_total")
+    histogram = metric("h", kind="histogram", bounds=(1.0,))
+    high, low = 1e16, 0.75
+    archive = snapshot((counter, (), [high, low, 5.0]), (histogram, (), [high, 1.0, 0.0, low, 5.0]))
+    live = snapshot((counter, (), [1.25]), (histogram, (), [1.25, 0.0, 2.0]), name="b")
+    page = aggregate([archive._replace(archive=True, live=False), live])
+    found = {family.name: family for family in page.families}
+    expected = {(): 1e16 + 2.0}
+    assert expected == found["c_total"].values
+    assert {(): Histogram([1.0, 2.0], 1e16 + 2.0)} == found["h"].histograms

@@ -10,11 +10,22 @@ from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from perfsdk_exporter.exposition import render_openmetrics, render_text, without_clashes
-from perfsdk_exporter.families import Family, Histogram
+from perfsdk_exporter.families import Exemplar, Family, Histogram
+
+
+def text_page(families):
+    """The whole page."""
+    return b"".join(render_text(families))
+
+
+def openmetrics_page(families):
+    """The whole page."""
+    return b"".join(render_openmetrics(families))
+
 
 PARSERS = {
-    "text": (render_text, text_parser.text_string_to_metric_families),
-    "openmetrics": (render_openmetrics, openmetrics_parser.text_string_to_metric_families),
+    "text": (text_page, text_parser.text_string_to_metric_families),
+    "openmetrics": (openmetrics_page, openmetrics_parser.text_string_to_metric_families),
 }
 
 both_formats = pytest.mark.parametrize("form", PARSERS)
@@ -46,8 +57,8 @@ PAGE = [
         labels=("route",),
         bounds=(0.005, 1.0, 10.0),
         histograms={
-            ("/b",): Histogram([0.0, 0.0, 0.0, 0.0], 0.0),
             ("/a",): Histogram([1.0, 2.0, 0.0, 3.0], 45.5),
+            ("/b",): Histogram([0.0, 0.0, 0.0, 0.0], 0.0),
         },
     ),
     family("spent_seconds_total", "counter", unit="seconds", values={(): 0.1}, help_text='A "b"'),
@@ -86,12 +97,12 @@ wait_seconds_bucket{route="/b",le="+Inf"} 0.0
 wait_seconds_count{route="/b"} 0.0
 wait_seconds_sum{route="/b"} 0.0
 """
-    assert expected == render_text(PAGE).decode()
+    assert expected == text_page(PAGE).decode()
 
 
 def test_the_openmetrics_page_byte_by_byte():
     """OpenMetrics 1.0.0: families without `_total`, units, an info, an unknown, the end."""
-    page = re.sub(r"wait_seconds_.*\n", "", render_openmetrics(PAGE).decode())
+    page = re.sub(r"wait_seconds_.*\n", "", openmetrics_page(PAGE).decode())
     expected = r"""# TYPE bytes counter
 # HELP bytes Help.
 bytes_total{a="x",b=""} 9007199254740992.0
@@ -122,9 +133,9 @@ def test_the_parser_accepts_the_page(form):
 
 def test_an_empty_page_is_valid():
     """No family is an empty text page and a terminated OpenMetrics page."""
-    assert not render_text([])
+    assert not text_page([])
     expected = b"# EOF\n"
-    assert expected == render_openmetrics([])
+    assert expected == openmetrics_page([])
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -176,6 +187,56 @@ def test_histograms_round_trip(form, histograms, bounds):
         assert expected == found[labels]
 
 
+def test_exemplars_stand_at_the_bucket_that_holds_them():
+    """OpenMetrics alone has them: trace, span, value and time behind the bucket's line."""
+    exemplars = (
+        Exemplar("ab" * 16, "cd" * 8, 0.5, 1700000000.25),
+        Exemplar("ef" * 16, "01" * 8, 7.5, 1700000001.0),
+    )
+    shown = {("/a",): Histogram([2.0, 0.0, 1.0], 8.5, None, exemplars)}
+    waits = family(kind="histogram", labels=("r",), bounds=(1.0, 5.0), histograms=shown)
+    lines = openmetrics_page([waits]).decode().splitlines()
+    ids = f'trace_id="{"ab" * 16}",span_id="{"cd" * 8}"'
+    assert f'm_bucket{{r="/a",le="1.0"}} 2.0 # {{{ids}}} 0.5 1700000000.250' in lines
+    (parsed,) = openmetrics_parser.text_string_to_metric_families("\n".join([*lines, ""]))
+    found = {s.labels.get("le"): s.exemplar for s in parsed.samples if s.exemplar}
+    assert {"1.0", "+Inf"} == set(found)
+    expected = ({"trace_id": "ef" * 16, "span_id": "01" * 8}, 7.5, 1700000001.0)
+    assert expected == (found["+Inf"].labels, found["+Inf"].value, float(found["+Inf"].timestamp))
+    assert b"trace_id" not in text_page([waits])
+
+
+@both_formats
+def test_a_summary_is_its_count_and_its_sum(form):
+    """Without quantiles, as client libraries in several processes have them."""
+    summary = family(kind="summary", labels=("r",), histograms={("/a",): Histogram([3.0], 4.5)})
+    expected = [("m_count", {"r": "/a"}, 3.0), ("m_sum", {"r": "/a"}, 4.5)]
+    assert expected == samples_of(form, [summary])
+
+
+@both_formats
+def test_what_nobody_knows_the_type_of(form):
+    """Prometheus text calls it untyped, OpenMetrics unknown."""
+    (parsed,) = PARSERS[form][1](
+        PARSERS[form][0]([family(kind="unknown", values={(): 1.0})]).decode()
+    )
+    expected = "unknown"
+    assert expected == parsed.type
+
+
+@both_formats
+def test_a_histogram_is_written_once(form):
+    """Its lines are kept with it, under the format's name, however many series there are."""
+    shown = {(f"{i:04}",): Histogram([float(i)], float(i)) for i in range(1234)}
+    waits = family(kind="histogram", labels=("r",), histograms=shown)
+    render = PARSERS[form][0]
+    page = render([waits])
+    chunks = [histogram.chunks[form] for histogram in shown.values()]
+    assert b"".join(chunks) in page
+    shown["0007",].chunks[form] = b""
+    assert len(page) - len(chunks[7]) == len(render([waits]))
+
+
 @pytest.mark.parametrize(("bounds", "total"), [((1.0,), -1.0), ((-1.0,), 1.0), ((-1.0,), -1.0)])
 def test_negative_observations_are_legal_in_both_formats(bounds, total):
     """OpenMetrics forbids the sum there; the text format shows it."""
@@ -190,13 +251,13 @@ def test_negative_observations_are_legal_in_both_formats(bounds, total):
 
 def test_broken_unicode_in_a_help_text_does_not_spoil_the_page():
     """Half a surrogate pair is replaced."""
-    assert b"# HELP m A?b" in render_text([family(help_text="A\ud800b")])
+    assert b"# HELP m A?b" in text_page([family(help_text="A\ud800b")])
 
 
 def test_without_a_help_text_there_is_no_help_line():
     """Parsers refuse an empty one in OpenMetrics."""
-    assert b"HELP" not in render_text([family(help_text="")])
-    assert b"HELP" not in render_openmetrics([family(help_text="")])
+    assert b"HELP" not in text_page([family(help_text="")])
+    assert b"HELP" not in openmetrics_page([family(help_text="")])
 
 
 @pytest.mark.parametrize(
