@@ -1,5 +1,6 @@
 """One collection: from the directory to the families of a page, and what was found on the way."""
 
+import errno
 import logging
 import os
 import threading
@@ -11,17 +12,21 @@ from pathlib import Path
 
 from perfsdk.store.directory import DirectoryError
 from perfsdk_exporter.aggregation import Aggregator
-from perfsdk_exporter.descriptions import LeftOut
+from perfsdk_exporter.descriptions import LeftOut, Reason
 from perfsdk_exporter.discovery import Segments, SegmentSnapshot, Unreadable
 from perfsdk_exporter.exposition import without_clashes
 from perfsdk_exporter.families import Family
 from perfsdk_exporter.location import Location
+from perfsdk_exporter.multiproc import MultiprocFiles
+from perfsdk_exporter.reaping import Tally
 from perfsdk_exporter.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
 _NOTHING_YET = "no service has written yet"
 _NO_DIRECTORY = "the directory does not exist yet; the first process that records makes it"
+
+_WHAT_TO_DO = {errno.EAGAIN: "run fewer exporters on one directory"}
 
 _WHY_LEFT_OUT = {
     "conflict": "a newer process describes this metric in another way; restart the older ones",
@@ -46,10 +51,22 @@ class Collection:
 
 
 class Collector:
-    """Reads all segments whenever it is asked; one collection at a time, from any thread."""
+    """Reads all segments whenever it is asked; one collection at a time, from any thread.
 
-    def __init__(self, location: Location) -> None:
+    `files` are those of prometheus_client's multi-process mode, shown beside them; `tally` is
+    what a reaper of the directory has done, for the metrics about ourselves.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        *,
+        files: MultiprocFiles | None = None,
+        tally: Tally | None = None,
+    ) -> None:
         self._location = location
+        self._files = files
+        self._tally = tally
         self._segments = Segments()
         self._aggregator = Aggregator()
         self._telemetry = Telemetry()
@@ -67,9 +84,15 @@ class Collector:
                 try:
                     snapshots, unreadable = self._segments.read(directory)
                 except OSError as error:
-                    explanation = f"{directory}: {error.strerror}; give a directory we may list"
+                    what_to_do = _WHAT_TO_DO.get(error.errno or 0, "give a directory we may list")
+                    explanation = f"{directory}: {error.strerror}; {what_to_do}"
             families, left_out = self._aggregator.aggregate(snapshots, now=time.perf_counter())
             shown, clashing = without_clashes(families)
+            if self._files is not None:
+                others, unusable = self._files.read()
+                unreadable += unusable
+                shown, more = without_clashes(others, beside=shown)
+                clashing += more
             left_out += [LeftOut(None, f.name, "clash", f.series_count) for f in clashing]
             segments = _states(snapshots, unreadable, left_out)
             self._log_news(explanation, unreadable, left_out)
@@ -78,6 +101,7 @@ class Collector:
                 segments=segments,
                 series=sum(family.series_count for family in shown),
                 left_out=_by_reason(left_out),
+                tally=self._tally,
             )
             return Collection(
                 families=[*shown, *self._telemetry.families()],
@@ -90,6 +114,11 @@ class Collector:
         """Close all files."""
         with self._lock:
             self._segments.close()
+
+    def directory(self) -> Path | None:
+        """Where the segments are; None while that is not known, or not to be used."""
+        with self._lock:
+            return self._locate()[0]
 
     def _locate(self) -> tuple[Path | None, str]:
         try:
@@ -128,7 +157,7 @@ def _states(
 ) -> dict[str, int]:
     """Files by state; a segment with an invalid series counts as unreadable."""
     spoiled = {found.path for found in left_out if found.reason == "invalid"}
-    intact = [snapshot for snapshot in snapshots if snapshot.path not in spoiled]
+    intact = [s for s in snapshots if s.path not in spoiled and not s.archive]
     live = sum(snapshot.live for snapshot in intact)
     return {
         "live": live,
@@ -137,8 +166,8 @@ def _states(
     }
 
 
-def _by_reason(left_out: Iterable[LeftOut]) -> Counter[str]:
-    counts: Counter[str] = Counter()
+def _by_reason(left_out: Iterable[LeftOut]) -> Counter[Reason]:
+    counts: Counter[Reason] = Counter()
     for found in left_out:
         counts[found.reason] += found.series
     return counts

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from perfsdk_exporter.cells import Mask
 from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
 from perfsdk_exporter.families import Labels
 
-REASONS = ("conflict", "invalid", "unsupported", "clash")
-
 Reason = Literal["conflict", "invalid", "unsupported", "clash"]
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class LeftOut(NamedTuple):

@@ -1,10 +1,10 @@
-"""Finds the segments of a directory, keeps them open, and takes a snapshot of each."""
+"""Finds the archive and the segments of a directory and takes snapshots of the same moment."""
 
 import errno
 import math
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +12,17 @@ from typing import NamedTuple
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.format import FormatError
 from perfsdk.store.reader import SegmentReader, SeriesRecord, find_segments
+from perfsdk_exporter.archive_reader import ARCHIVE, CurrentArchive
+from perfsdk_exporter.segment_files import segment_name
 
 _WHAT_TO_DO = {
     errno.ELOOP: "is a symbolic link",
     errno.EACCES: "permission denied; run the exporter as the user or in the group that writes it",
     errno.EMFILE: "too many open files; raise the limit of open files (ulimit -n)",
 }
+
+_READINGS = 20
+"""How often everything is read again because the archive was replaced meanwhile."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class SegmentSnapshot(NamedTuple):
     `started` in seconds since the epoch; `values` are all cells that belong to a series;
     `skipped_records` are descriptions whose checksum does not hold; `described` grows with
     everything that is described; `reread(cell, count)` takes these cells of `values` again.
+    `archive`: the totals of all processes that were reaped; each series has two more cells, see
+    `perfsdk_exporter.archive`.
     """
 
     path: Path
@@ -60,44 +67,76 @@ class Unreadable(NamedTuple):
 
 
 class Segments:
-    """The segments of a directory, open between two readings. Not safe for threads.
+    """The archive and the segments of a directory, open between two readings.
 
-    Descriptions are parsed once; files that went away are closed.
+    Descriptions are parsed once; files that went away are closed. Not safe for threads.
     """
 
     def __init__(self) -> None:
         self._open: dict[Path, _OpenSegment] = {}
+        self._archive = CurrentArchive()
+        self._archived: _OpenSegment | None = None
 
     def read(self, directory: Path) -> tuple[list[SegmentSnapshot], list[Unreadable]]:
-        """A snapshot of every segment, and the files that are none.
+        """A snapshot of the archive and of every segment, and the files that are none.
+
+        A segment is left out when it is in the archive. Whoever reaps replaces the archive
+        before it removes a file: so with the archive still the same after the segments were
+        read, nothing is missing and nothing is there twice.
 
         Raises:
             OSError: the directory exists and cannot be listed.
         """
-        paths = find_segments(directory)
+        for _ in range(_READINGS):
+            unreadable: list[Unreadable] = []
+            snapshots = self._read_archive(directory / ARCHIVE, unreadable)
+            snapshots += self._read_segments(directory, self._archive.folded, unreadable)
+            if self._archive.is_current(directory / ARCHIVE):
+                return snapshots, unreadable
+        raise OSError(errno.EAGAIN, "other exporters replace the archive faster than it is read")
+
+    def _read_archive(self, path: Path, unreadable: list[Unreadable]) -> list[SegmentSnapshot]:
+        try:
+            self._archive.refresh(path)
+            reader, known = self._archive.reader, self._archived
+            if reader is None:
+                self._archived = None
+                return []
+            if known is None or known.reader.series is not reader.series:
+                known = self._archived = _OpenSegment(reader)
+            known.reader = reader  # the groups stay: most archives describe what the last one did
+            snapshot = known.snapshot()
+        except (FormatError, OSError) as error:
+            self._archive.close()
+            unreadable.append(Unreadable(path, _reason(error)))
+            return []
+        size = reader.facts["descriptions_size"]
+        return [snapshot._replace(live=False, started=0.0, archive=True, described=size)]
+
+    def _read_segments(
+        self, directory: Path, folded: set[bytes], unreadable: list[Unreadable]
+    ) -> list[SegmentSnapshot]:
+        names = {segment_name(identity) for identity in folded}
+        paths = [path for path in find_segments(directory) if path.name not in names]
         for path in self._open.keys() - set(paths):
             self._drop(path)
-        snapshots: dict[bytes, SegmentSnapshot] = {}
-        unreadable = []
-        for path in paths:
-            try:
-                snapshot = self._snapshot(path)
-            except FileNotFoundError:
-                self._drop(path)  # gone since the directory was listed: that is normal
-                continue
-            except (FormatError, OSError) as error:
-                # A reader that failed half way may hold half of the descriptions.
-                self._drop(path)
-                unreadable.append(Unreadable(path, _reason(error)))
-                continue
-            known = snapshots.setdefault(snapshot.identity, snapshot)
-            if known is not snapshot:
-                # A copy or a hard link; counting it would double the process.
-                unreadable.append(Unreadable(path, f"is a copy of {known.path.name}"))
-        return list(snapshots.values()), unreadable
+        found = [self._snapshot_of(path, unreadable) for path in paths]
+        return _without_copies(filter(None, found), folded, unreadable)
+
+    def _snapshot_of(self, path: Path, unreadable: list[Unreadable]) -> SegmentSnapshot | None:
+        try:
+            return self._snapshot(path)
+        except FileNotFoundError:
+            self._drop(path)  # gone since the directory was listed: that is normal
+        except (FormatError, OSError) as error:
+            # A reader that failed half way may hold half of the descriptions.
+            self._drop(path)
+            unreadable.append(Unreadable(path, _reason(error)))
+        return None
 
     def close(self) -> None:
         """Close all files."""
+        self._archive.close()
         for path in list(self._open):
             self._drop(path)
 
@@ -129,7 +168,7 @@ class _OpenSegment:
         for series in self._new_series():
             # The group keeps the record alive, so the id stays its own.
             group = self._groups.setdefault(id(series.metric), SeriesGroup(series.metric))
-            if _is_presentable(series):
+            if is_presentable(series):
                 group.series.append(series)
             else:
                 group.rejected += 1
@@ -152,7 +191,21 @@ class _OpenSegment:
         return (series[index] for index in range(start, self._grouped))
 
 
-def _is_presentable(series: SeriesRecord) -> bool:
+def _without_copies(
+    found: Iterable[SegmentSnapshot], folded: set[bytes], unreadable: list[Unreadable]
+) -> list[SegmentSnapshot]:
+    """Leave out copies and hard links, also of what was reaped: they would count twice."""
+    snapshots: dict[bytes, SegmentSnapshot] = {}
+    for snapshot in sorted(found, key=lambda s: s.path.name != segment_name(s.identity)):
+        identity = snapshot.identity
+        if identity in folded or snapshots.setdefault(identity, snapshot) is not snapshot:
+            original = snapshots[identity].path.name if identity in snapshots else ARCHIVE
+            unreadable.append(Unreadable(snapshot.path, f"is a copy of what is in {original}"))
+    return list(snapshots.values())
+
+
+def is_presentable(series: SeriesRecord) -> bool:
+    """Whether a page can show its labels."""
     metric = series.metric
     if any(label.startswith("__") for label in metric.labels):
         return False

@@ -1,13 +1,15 @@
 """Writes families as Prometheus text 0.0.4 and as OpenMetrics 1.0.0; no input or output.
 
 Both are UTF-8 with families sorted by name, numbers as the shortest decimal that reads back as
-the same real, `le` as `1.0`, no timestamps and no `_created` lines. What was written for a
-histogram is kept with it, so one that nobody added to is not written again.
+the same real, `le` as `1.0` and, from a million on, as `1e+06`, no timestamps and no `_created`
+lines. What was written for a histogram is kept with it, so one that nobody added to is not
+written again.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
+from math import isfinite, isnan
 from typing import NamedTuple
 
 from perfsdk_exporter.families import Exemplar, Family, Histogram, Labels
@@ -82,23 +84,30 @@ def openmetrics_type(family: Family) -> tuple[str, str]:
     return (name, "counter") if name and name != family.name else (family.name, "unknown")
 
 
-def without_clashes(families: Iterable[Family]) -> tuple[list[Family], list[Family]]:
-    """Split into what one page can show beside our own metrics, and what would clash.
+def without_clashes(
+    families: Iterable[Family], *, beside: Iterable[Family] = ()
+) -> tuple[list[Family], list[Family]]:
+    """Split into what one page can show, with our own metrics and `beside`, and what would clash.
 
     Two families clash when a sample of one may have the name of a sample of the other, as a
     histogram `a` and a counter `a_count` do: parsers refuse such a page as a whole.
     """
-    taken: set[str] = set()
-    shown, clashing = [], []
+    shown = list(beside)
+    taken = set().union(*map(_sample_names, shown))
+    clashing = []
     for family in sorted(families, key=lambda f: f.name):
-        name, kind = openmetrics_type(family)
-        names = {name + suffix for suffix in _SUFFIXES.get(kind, ("",))}
+        names = _sample_names(family)
         if names & taken or family.name.startswith(OWN_PREFIX):
             clashing.append(family)
         else:
             taken |= names
             shown.append(family)
     return shown, clashing
+
+
+def _sample_names(family: Family) -> set[str]:
+    name, kind = openmetrics_type(family)
+    return {name + suffix for suffix in _SUFFIXES.get(kind, ("",))}
 
 
 def _samples(family: Family) -> Iterator[bytes]:
@@ -122,7 +131,9 @@ def _openmetrics_samples(family: Family, *, info: bool) -> Iterator[bytes]:
 def _values(family: Family, values: dict[Labels, float]) -> bytes:
     name, names = family.name, family.labels
     lines = [
-        f"{name}{{{_pairs(names, labels)}}} {value!r}\n" if names else f"{name} {value!r}\n"
+        f"{name}{{{_pairs(names, labels)}}} {_number(value)}\n"
+        if names
+        else f"{name} {_number(value)}\n"
         for labels, value in values.items()
     ]
     return _encode("".join(lines))
@@ -155,7 +166,7 @@ def _histogram(
     lines = []
     if family.kind == "histogram":
         head = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
-        bounds = [*map(repr, family.bounds), "+Inf"]
+        bounds = [*map(_bound, family.bounds), "+Inf"]
         counts = accumulate(histogram.buckets)
         lines = [
             f'{head}{bound}"}} {count!r}\n' for bound, count in zip(bounds, counts, strict=True)
@@ -166,8 +177,26 @@ def _histogram(
     if totals:
         braces = f"{{{pairs}}}" if pairs else ""
         lines.append(f"{name}_count{braces} {sum(histogram.buckets)!r}\n")
-        lines.append(f"{name}_sum{braces} {histogram.sum!r}\n")
+        lines.append(f"{name}_sum{braces} {_number(histogram.sum)}\n")
     return "".join(lines)
+
+
+def _number(value: float) -> str:
+    if isfinite(value):
+        return repr(value)
+    return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _bound(bound: float) -> str:
+    """As Go spells it, and so Prometheus where it makes `le` of a bound in protobuf."""
+    text = repr(bound)
+    whole, _, fraction = text.lstrip("-").partition(".")
+    if len(whole) <= 6 or "e" in text:
+        return text
+    digits = (whole + fraction).rstrip("0")
+    sign = "-" if bound < 0 else ""
+    point = "." if len(digits) > 1 else ""
+    return f"{sign}{digits[0]}{point}{digits[1:]}e+{len(whole) - 1:02}"
 
 
 def _exemplar(exemplar: Exemplar) -> str:

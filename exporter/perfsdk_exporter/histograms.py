@@ -15,6 +15,7 @@ from perfsdk_exporter.cells import (
     valid_histograms,
 )
 from perfsdk_exporter.descriptions import Agreement, LeftOut, Member, report_invalid
+from perfsdk_exporter.exemplars import NewestExemplars
 from perfsdk_exporter.families import Histogram, Labels, Native
 from perfsdk_exporter.rows import ExactSum, Placement, Rows, selected
 
@@ -35,13 +36,13 @@ _NOTHING = Histogram([], 0.0)
 class _Totals:
     """Arrays over the rows, and over the slots of native buckets, of one family."""
 
-    def __init__(self, rows: int, slots: int, buckets: int) -> None:
+    def __init__(self, rows: int, slots: int, buckets: int, *, native: bool) -> None:
         self.buckets = np.zeros((rows, buckets))
         self.exact = ExactSum(rows)
         self.sums: Reals = np.empty(0)
         self.zeros = np.zeros(rows)
         self.slots = np.zeros((slots, NATIVE_BUCKETS_PER_BLOCK))
-        self.native: Mask = np.ones(rows, np.bool_)
+        self.native: Mask = np.full(rows, native, np.bool_)
         self.filled: Mask = np.zeros(rows, np.bool_)
 
 
@@ -50,6 +51,7 @@ class Histograms:
 
     def __init__(self) -> None:
         self.rows = Rows()
+        self._exemplars = NewestExemplars()
         self._last: _Totals | None = None
         self._shown: list[Histogram] = []
 
@@ -57,20 +59,25 @@ class Histograms:
         """The totals by label values, in their order."""
         placed = self.rows.place(agreement.members)
         count, slots = len(self.rows.labels), len(self.rows.slots)
-        totals = _Totals(count, slots, len(agreement.bounds) + 1)
         native = all(member.group.metric.native for member in agreement.members)
+        totals = _Totals(count, slots, len(agreement.bounds) + 1, native=native)
         for member, placement in placed:
             valid = _add(totals, member, placement, native=native)
             report_invalid(left_out, agreement, member.snapshot, valid)
         totals.sums = totals.exact.totals()
-        self._renew(totals, native=native)
+        traced = self._exemplars.update(placed, self.rows.pairs)
+        self._renew(totals, agreement.bounds, traced, native=native)
         return self.rows.by_labels(self._shown, totals.filled)
 
-    def _renew(self, totals: _Totals, *, native: bool) -> None:
-        """Make histograms of the rows that are not what they were."""
+    def _renew(
+        self, totals: _Totals, bounds: tuple[float, ...], traced: set[int], *, native: bool
+    ) -> None:
+        """Make histograms of the rows that are not what they were, or `traced` again."""
         new = len(self.rows.labels) - len(self._shown)
         self._shown += [_NOTHING] * new
-        changed = np.flatnonzero(self._changed(totals))
+        is_changed = self._changed(totals)
+        is_changed[list(traced)] = True
+        changed = np.flatnonzero(is_changed & totals.filled)
         self._last = totals
         natives = self._natives(totals, changed) if native and len(changed) else {}
         for row, buckets, total in zip(
@@ -79,7 +86,8 @@ class Histograms:
             totals.sums[changed].tolist(),
             strict=True,
         ):
-            self._shown[row] = Histogram(buckets, total, natives.get(row))
+            exemplars = self._exemplars.of(row, bounds)
+            self._shown[row] = Histogram(buckets, total, natives.get(row), exemplars)
 
     def _changed(self, totals: _Totals) -> Mask:
         changed: Mask = totals.filled.copy()

@@ -22,7 +22,9 @@ class Placement:
     A series may be described twice; `parts` are selections in which no row occurs twice.
     Native buckets: the 8 cells at `block_cells[i]` belong to series `block_series[i]` and to
     slot `block_slots[i]` of the family, which others may share. `missing` is by how much the
-    native buckets of each series were behind its others when they were last read.
+    native buckets of each series were behind its others when they were last read. Exemplars:
+    the pair of slots at `pair_cells[i]` belongs to row `pair_rows[i]` and to pair
+    `pair_numbers[i]` of the family.
     """
 
     def __init__(self, group: SeriesGroup) -> None:
@@ -36,6 +38,9 @@ class Placement:
         self.block_slots: Numbers = np.empty(0, np.intp)
         self.shares_slots = False
         self.missing: Reals = np.empty(0)
+        self.pair_rows: Numbers = np.empty(0, np.intp)
+        self.pair_cells: Numbers = np.empty(0, np.intp)
+        self.pair_numbers: Numbers = np.empty(0, np.intp)
 
 
 class Rows:
@@ -50,6 +55,7 @@ class Rows:
         """The row and the block number of each slot of native buckets."""
         self._numbers: dict[Labels, int] = {}
         self._slot_numbers: dict[tuple[int, int], int] = {}
+        self._pair_numbers: dict[tuple[int, int], int] = {}
         self._places: Numbers = np.empty((0, 2), np.intp)
         self._placements: dict[int, Placement] = {}
         self._order: list[int] = []
@@ -77,6 +83,11 @@ class Rows:
         found = values.tolist() if isinstance(values, np.ndarray) else values
         return {labels[row]: found[row] for row in self._order if chosen[row]}
 
+    @property
+    def pairs(self) -> int:
+        """How many pairs of slots for exemplars there are: one a row and range of values."""
+        return len(self._pair_numbers)
+
     def slot_places(self) -> Numbers:
         """Row and block number of each slot, as two columns."""
         if len(self._places) != len(self.slots):
@@ -103,6 +114,8 @@ class Rows:
             placement.parts = _without_repeats(placement.rows)
         if placement.group.metric.native:
             self._place_blocks(placement)
+        if placement.group.metric.kind == "histogram":
+            self._place_exemplars(placement)
 
     def _place_blocks(self, placement: Placement) -> None:
         found = [
@@ -117,6 +130,19 @@ class Rows:
         placement.shares_slots = len({slot for _, _, slot in found}) < len(found)
         new = len(placement.rows) - len(placement.missing)
         placement.missing = np.append(placement.missing, np.zeros(new))
+
+    def _place_exemplars(self, placement: Placement) -> None:
+        rows = placement.rows.tolist()
+        found = [
+            (row, cell, self._pair(row, number))
+            for one, row in zip(placement.group.series, rows, strict=True)
+            for number, cell in one.exemplars.items()
+        ]
+        columns = np.array(found, np.intp).reshape(-1, 3).T
+        placement.pair_rows, placement.pair_cells, placement.pair_numbers = columns
+
+    def _pair(self, row: int, number: int) -> int:
+        return self._pair_numbers.setdefault((row, number), len(self._pair_numbers))
 
     def _number(self, labels: Labels) -> int:
         number = self._numbers.get(labels)

@@ -1,15 +1,16 @@
 """The exporter's metrics about itself, in a prometheus_client registry of their own."""
 
 import platform
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
-from prometheus_client import CollectorRegistry, Gauge, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from perfsdk.version import __version__
-from perfsdk_exporter.descriptions import REASONS
+from perfsdk_exporter.descriptions import REASONS, Reason
 from perfsdk_exporter.families import Family
+from perfsdk_exporter.reaping import Tally
 
 STATES = ("live", "dead", "unreadable")
 
@@ -49,10 +50,39 @@ class Telemetry:
             ["reason"],
             registry=registry,
         )
+        self._reaped = {
+            "segments": Counter(
+                "perfsdk_exporter_segments_reaped_total",
+                "Segments of processes that ended, folded into the archive and removed.",
+                registry=registry,
+            ),
+            "dropped_series": Counter(
+                "perfsdk_exporter_archive_series_dropped_total",
+                "Series of the archive that nobody had added to for the retention time.",
+                registry=registry,
+            ),
+            "damaged_archives": Counter(
+                "perfsdk_exporter_archives_damaged_total",
+                "Archives that could not be read and were put aside.",
+                registry=registry,
+            ),
+            "failures": Counter(
+                "perfsdk_exporter_reaping_failures_total",
+                "Passes over the directory that failed; the next one tries again.",
+                registry=registry,
+            ),
+        }
+        self._counted = Tally()
         ProcessCollector(namespace="perfsdk_exporter", registry=registry)
 
     def update(
-        self, *, seconds: float, segments: Mapping[str, int], series: int, left_out: Counter[str]
+        self,
+        *,
+        seconds: float,
+        segments: Mapping[str, int],
+        series: int,
+        left_out: Mapping[Reason, int],
+        tally: Tally | None = None,
     ) -> None:
         """Take the figures of a collection: segments by state, series left out by reason."""
         self._scrape_duration.set(seconds)
@@ -60,7 +90,11 @@ class Telemetry:
         for state in STATES:
             self._segments.labels(state).set(segments[state])
         for reason in REASONS:
-            self._series_left_out.labels(reason).set(left_out[reason])
+            self._series_left_out.labels(reason).set(left_out.get(reason, 0))
+        if tally is not None:
+            for name, counter in self._reaped.items():
+                counter.inc(getattr(tally, name) - getattr(self._counted, name))
+            self._counted = replace(tally)
 
     def families(self) -> list[Family]:
         """The current values, as the application's own are."""

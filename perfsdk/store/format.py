@@ -43,10 +43,12 @@ was no room go there. What a series owns starts at its `cell`:
 goes to the zero bucket; NaN and infinities are dropped. They come in blocks of 8 cells, block b
 holding the indices 8b to 8b + 7, made when first hit.
 
-**Exemplars** have room: a series may own pairs of slots, one pair a range of values. A slot is
-seven words: trace id (2), span id, value, seconds since the epoch, sequence number, CRC-32 of
-the six words before. The writer alternates between the slots; a reader takes the slot with the
-higher sequence number whose checksum holds and leaves out a torn one.
+**Exemplars**: a histogram may own pairs of slots, one pair a range of values, made when first
+needed; which ranges there are is the writer's business. A slot is seven words: trace id (2, the
+upper half first), span id, value, seconds since the epoch, sequence number, CRC-32 of the six
+words before. The writer alternates between the slots: a sequence number that is odd goes into
+the second. A reader takes the slot with the higher sequence number of those whose checksum
+holds, so one that is being written, or that was never written, is left out.
 
 **Records** describe the cells. They are appended, never changed, and start at multiples of 8:
 
@@ -59,6 +61,7 @@ higher sequence number whose checksum holds and leaves out a torn one.
     ["series", metric id, cell, [label values in the order of the metric's labels]]
     ["block", cell of the series, block number, cell of the block]
     ["exemplar", cell of the series, number of the range, cell of the pair]
+    ["folded", [identity, ...]]               in an exporter's archive alone, see its archive.py
 
 A reader ignores kinds of records and keys that it does not know, skips a record whose checksum
 does not hold when read a second time either, and adds up series that are described twice. It reads

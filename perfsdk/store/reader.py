@@ -10,6 +10,7 @@ from typing import Any
 
 from perfsdk.store.description import MetricRecord, parse_metric
 from perfsdk.store.directory import is_trusted
+from perfsdk.store.exemplars import MAX_RANGES, PAIR_CELLS
 from perfsdk.store.format import (
     CELL,
     CELLS_END_OFFSET,
@@ -31,12 +32,16 @@ MIN_BLOCK, MAX_BLOCK = -1074, 1024
 
 @dataclass(slots=True)
 class SeriesRecord:
-    """One series: `cell` is the first of its cells, `blocks` maps a native block to its first."""
+    """One series: `cell` is the first of its cells, `blocks` maps a native block to its first.
+
+    `exemplars` maps a range of values to its pair of slots; see `exemplars.read_exemplar`.
+    """
 
     metric: MetricRecord
     labels: tuple[str, ...]
     cell: int
     blocks: dict[int, int] = field(default_factory=dict)
+    exemplars: dict[int, int] = field(default_factory=dict)
 
 
 class SegmentReader:
@@ -46,8 +51,8 @@ class SegmentReader:
     `pread`, so a file that shrinks gives an error, not a signal. Not safe for threads.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open and check the file.
+    def __init__(self, path: Path, *, extra_cells: int = 0) -> None:
+        """Open and check the file; each series owns `extra_cells` more than its metric says.
 
         Raises:
             FormatError: it is not a segment of this version, or not to be trusted.
@@ -59,6 +64,9 @@ class SegmentReader:
         self.values: array[float] = array("d")
         self.unreadable_records = 0
         self.records_taken = 0
+        self.folded: set[bytes] = set()
+        """Identities of the segments that are in the totals of an archive."""
+        self._extra_cells = extra_cells
         self._metrics: dict[int, MetricRecord] = {}
         self._by_cell: dict[int, SeriesRecord] = {}
         self._records_read = 0
@@ -106,6 +114,26 @@ class SegmentReader:
         if len(data) < self._described_end * CELL:
             raise FormatError("truncated")
         self.values = array("d", data)
+
+    def adopt(self, other: "SegmentReader", size: int) -> bool:
+        """Take the descriptions of `other` when the first `size` bytes of both are the same.
+
+        Before the first `refresh`, in place of parsing them again; whether they are the same.
+
+        Raises:
+            FormatError: the file shrank.
+        """
+        cells = other._described_end  # noqa: SLF001 - of this class
+        if size > self.header.records_size or cells * CELL > self.header.values_size:
+            return False
+        if self._read_at(0, size) != other._read_at(0, size):  # noqa: SLF001 - of this class
+            return False
+        self.series = other.series
+        self._metrics = other._metrics  # noqa: SLF001 - of this class
+        self._by_cell = other._by_cell  # noqa: SLF001 - of this class
+        self._records_read = size
+        self._described_end = cells
+        return True
 
     def reread(self, cell: int, count: int) -> None:
         """Take some cells of `values` again; what is not there any more stays as it was."""
@@ -174,6 +202,10 @@ class SegmentReader:
                     self._take_series(self._metrics[number], cell, labels)
                 case ["block", int(series_cell), int(block), int(cell)]:
                     self._take_block(self._by_cell[series_cell], block, cell)
+                case ["exemplar", int(series_cell), int(number), int(cell)]:
+                    self._take_exemplar(self._by_cell[series_cell], number, cell)
+                case ["folded", list(identities)]:
+                    self.folded.update(map(bytes.fromhex, identities))
                 case _:
                     pass  # of a newer version
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -182,7 +214,7 @@ class SegmentReader:
     def _take_series(self, metric: MetricRecord, cell: int, labels: list[Any]) -> None:
         if len(labels) != len(metric.labels) or not all(isinstance(v, str) for v in labels):
             raise ValueError(labels)
-        self._check_cells(cell, metric.cell_count)
+        self._check_cells(cell, metric.cell_count + self._extra_cells)
         series = SeriesRecord(metric, tuple(labels), cell)
         self.series.append(series)
         self._by_cell[cell] = series
@@ -192,6 +224,12 @@ class SegmentReader:
             raise ValueError(block)
         self._check_cells(cell, NATIVE_BUCKETS_PER_BLOCK)
         series.blocks[block] = cell
+
+    def _take_exemplar(self, series: SeriesRecord, number: int, cell: int) -> None:
+        if series.metric.kind != "histogram" or not 0 <= number < MAX_RANGES:
+            raise ValueError(number)
+        self._check_cells(cell, PAIR_CELLS)
+        series.exemplars[number] = cell
 
     def _check_cells(self, cell: int, count: int) -> None:
         if cell < 0 or (cell + count) * CELL > self.header.values_size:

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from perfsdk.store.additions import Known, add_cells
 from perfsdk.store.description import Described, cell_count, check_metric, describe
+from perfsdk.store.exemplars import PAIR_CELLS
 from perfsdk.store.fork import ForkLock
 from perfsdk.store.format import complete_records, pack_record
 from perfsdk.store.layout import Layout, UnavailableError, create_segment, segment_in_memory
@@ -77,16 +79,16 @@ class Writer:
         self._tell()
         return cell
 
-    def block(self, series_cell: int, block: int, known: dict[int, int] | None = None) -> int:
+    def block(self, series_cell: int, block: int, known: Known | None = None) -> int:
         """Make a block of 8 native buckets for a series; `SCRATCH` when there is no room.
 
         `known` are the blocks that it has: one made meanwhile is taken, a new one entered.
         """
-        with self._lock.held:
-            known = {} if known is None else known
-            cell = SCRATCH if self._stopped else self._block(series_cell, block, known)
-        self._tell()
-        return cell
+        return self._add(("block", series_cell, block), 8, {} if known is None else known)
+
+    def exemplar(self, series_cell: int, number: int, known: Known) -> int:
+        """Make the pair of slots of one range for a series; `known` as for `block`."""
+        return self._add(("exemplar", series_cell, number), PAIR_CELLS, known)
 
     def facts(self, facts: Mapping[str, Any]) -> None:
         """What every segment of this process says about it (service, versions); before use."""
@@ -147,18 +149,16 @@ class Writer:
             return SCRATCH
         return cell
 
-    def _block(self, series_cell: int, block: int, known: dict[int, int]) -> int:
-        segment = self._open()
-        try:
-            segment.make_room(len(pack_record(["block", series_cell, block, 1 << 40])))
-            cell = known.get(block) or segment.allocate_cells(8, align=8)
-            # Re-entered meanwhile, the block may be there: a second one would hide it.
-            if block not in known and known.setdefault(block, cell) == cell:
-                segment.append_record(pack_record(["block", series_cell, block, cell]))
-        except SegmentFullError:
-            known.pop(block, None)
-            return SCRATCH
-        return known[block]
+    def _add(self, key: tuple[str, int, int], count: int, known: Known) -> int:
+        cell = SCRATCH
+        with self._lock.held:
+            if not self._stopped:
+                try:
+                    cell = add_cells(self._open(), key, count, known)
+                except SegmentFullError:
+                    pass
+        self._tell()
+        return cell
 
     def _open(self) -> Segment:
         return self._segment or self._use(self._first())

@@ -20,6 +20,7 @@ MEASUREMENTS = {
     "database": ("calls", "collect_database"),
     "redis": ("calls", "collect_redis"),
     "cachetools": ("calls", "collect_cachetools"),
+    "scrapes": ("scrapes", "collect"),
     "imports": ("imports", "collect"),
 }
 """By name: module and function."""

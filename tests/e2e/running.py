@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from perfsdk.store.reader import SegmentReader, find_segments
@@ -87,7 +87,8 @@ def segment_pids(directory: Path) -> list[int]:
     """The PIDs that the segments of a directory name, one for each segment, sorted."""
     pids = []
     for path in find_segments(directory):
-        reader = SegmentReader(path)
-        pids.append(reader.header.pid)
-        reader.close()
+        with suppress(FileNotFoundError):  # reaped meanwhile
+            reader = SegmentReader(path)
+            pids.append(reader.header.pid)
+            reader.close()
     return sorted(pids)

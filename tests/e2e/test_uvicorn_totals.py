@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as text
 from tests.e2e import page, running, totals
 from tests.e2e.load import Request, Sent, send
 from tests.e2e.outcomes import mix
-from tests.servers import http_get, query, require, start_prometheus
+from tests.servers import http_get, query, require, start_prometheus, wait_until
 
 WORKERS = 4
 CONNECTIONS = 16
@@ -95,9 +95,17 @@ def check_gauges(exporter, shown, sent, victim) -> None:
     assert shown.gauge("http_server_active_requests") == 0
     assert shown.gauge("http_server_oldest_request_age_seconds") == 0
     assert len(sent.answers_by_worker.keys() - {victim}) == shown.gauge("perfsdk_workers")
+    wait_until(lambda: segments(exporter, "dead") == 0, message="the victim is reaped")
+    assert segments(exporter, "live") == shown.gauge("perfsdk_workers")
+    assert segments(exporter, "unreadable") == 0
+
+
+def segments(exporter, state) -> float:
+    """How many segments the exporter says there are in a state."""
     lines = http_get(f"{exporter.url}/metrics").splitlines()
-    assert 'perfsdk_exporter_segments{state="dead"} 1.0' in lines
-    assert 'perfsdk_exporter_segments{state="unreadable"} 0.0' in lines
+    start = f'perfsdk_exporter_segments{{state="{state}"}} '
+    (line,) = [line for line in lines if line.startswith(start)]
+    return float(line.removeprefix(start))
 
 
 def check_prometheus(prometheus, exporter, shown) -> None:

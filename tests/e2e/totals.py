@@ -4,6 +4,8 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 
+from prometheus_client.utils import floatToGoString
+
 from perfsdk.catalog import BYTES, COUNT
 from tests.e2e.load import Request, Sent
 from tests.e2e.page import Key, Page, Totals, by_route, key, read_page, wait_for_none
@@ -52,7 +54,7 @@ def _observe(
     totals[key(f"{name}_count", **labels)] += times
     totals[key(f"{name}_sum", **labels)] += times * value
     for bound in (*bounds, math.inf):
-        le = "+Inf" if bound == math.inf else repr(bound)
+        le = floatToGoString(bound)
         totals[key(f"{name}_bucket", **labels, le=le)] += times * (value <= bound)
 
 

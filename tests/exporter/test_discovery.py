@@ -14,8 +14,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from perfsdk.store import format as segment_format
 from perfsdk.store.format import Header, pack_header, pack_record
+from perfsdk.store.reader import find_segments
+from perfsdk_exporter.archive import write_archive
 from perfsdk_exporter.discovery import Segments
 from perfsdk_exporter.exposition import render_openmetrics
+from perfsdk_exporter.reaping import Reaper
 from tests.exporter.conftest import ACTIVE, REQUESTS, SECONDS, collecting
 
 SERIES = [
@@ -142,7 +145,7 @@ def test_flipped_bits_never_spoil_the_page(flips, write, tmp_path_factory):
         flipped[used[int(place * len(used))]] ^= 1 << bit
     (directory / "flipped.seg").write_bytes(flipped)
     with collecting(directory) as collector:
-        page = render_openmetrics(collector.collect().families).decode()
+        page = b"".join(render_openmetrics(collector.collect().families)).decode()
     assert list(text_string_to_metric_families(page))
 
 
@@ -242,3 +245,81 @@ def test_a_file_that_vanishes_meanwhile_is_normal(
     assert expected == totals(collection)
     assert self_metric(collection, "segments")["unreadable"] == 0.0
     assert not caplog.records
+
+
+def test_an_archive_that_is_replaced_meanwhile(write, segment_directory, monkeypatch):
+    """Another exporter reaps between two steps of a reading: all is read again, nothing twice."""
+    write(segment_directory, (REQUESTS, ("/a",), [1.0])).close()
+    writer = write(segment_directory, (REQUESTS, ("/a",), [2.0]))
+    found = []
+
+    def listing(directory):
+        paths = find_segments(directory)
+        found.append([path.name for path in paths])
+        if len(found) < 4:
+            Reaper().reap(directory)  # after the listing, before the files are opened
+            write(segment_directory, (REQUESTS, ("/a",), [4.0])).close()
+        return paths
+
+    monkeypatch.setattr("perfsdk_exporter.discovery.find_segments", listing)
+    segments = Segments()
+    snapshots, unreadable = segments.read(segment_directory)
+    segments.close()
+    assert [] == unreadable
+    assert [True, False, False] == [snapshot.archive for snapshot in snapshots]
+    assert 4 == len(found)
+    assert 1 + 2 + 3 * 4 == sum(s.values[s.groups[0].series[0].cell] for s in snapshots)
+    assert writer.segment.header.identity in [snapshot.identity for snapshot in snapshots]
+
+
+def test_an_archive_that_is_replaced_for_ever(segment_directory, monkeypatch):
+    """Rather no page than a wrong one."""
+
+    def listing(directory):
+        write_archive(directory, {}, (), now=1.0)
+        return []
+
+    monkeypatch.setattr("perfsdk_exporter.discovery.find_segments", listing)
+    with pytest.raises(OSError, match="faster than it is read"):
+        Segments().read(segment_directory)
+
+
+def test_what_is_in_the_archive_is_left_out(write, segment_directory):
+    """A file that was folded and is still there, and a copy of it, count no more."""
+    path = write(segment_directory, (REQUESTS, ("/a",), [1.0])).segment.path
+    shutil.copy(path, segment_directory / "copy.seg")
+    write_archive(segment_directory, {}, [bytes.fromhex(path.stem)], now=1.0)
+    segments = Segments()
+    (archive,), (copy,) = segments.read(segment_directory)
+    segments.close()
+    assert (True, False, 0.0) == (archive.archive, archive.live, archive.started)
+    assert (segment_directory / "copy.seg", "is a copy of what is in archive.arc") == copy
+
+
+def test_of_copies_the_segment_itself_is_read(write, segment_directory):
+    """Nobody locks a copy: taking it for the segment would show a living process as dead."""
+    writer = write(segment_directory, (REQUESTS, ("/a",), [1.0]))
+    shutil.copy(writer.segment.path, segment_directory / "0.seg")
+    segments = Segments()
+    (snapshot,), (copy,) = segments.read(segment_directory)
+    segments.close()
+    assert snapshot.live
+    assert writer.segment.path == snapshot.path
+    assert segment_directory / "0.seg" == copy.path
+
+
+def test_an_archive_that_shrinks_while_it_is_open(write, segment_directory):
+    """No signal, no error: it is named, and read again when it is replaced."""
+    write(segment_directory, (REQUESTS, ("/a",), [1.0])).close()
+    Reaper().reap(segment_directory)
+    path, segments = segment_directory / "archive.arc", Segments()
+    segments.read(segment_directory)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4100])
+    snapshots, unreadable = segments.read(segment_directory)
+    assert ([], [path]) == (snapshots, [found.path for found in unreadable])
+    path.write_bytes(whole)
+    ((snapshot,), unreadable) = segments.read(segment_directory)
+    segments.close()
+    assert [] == unreadable
+    assert 1.0 == snapshot.values[0]

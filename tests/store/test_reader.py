@@ -58,7 +58,7 @@ def test_what_a_newer_version_adds_is_ignored(file, open_reader):
     file.write_bytes(
         segment_of(
             ["metric", 0, {**METRIC, "colour": "red", "merge": "median"}],
-            ["exemplar", 64, 0, 72],
+            ["picture", 64, 0, 72],
             ["future", {"a": [1, 2]}, None],
             [],
             ["series", 0, 64, [], "more"],
