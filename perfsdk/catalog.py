@@ -10,6 +10,7 @@ from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "min", "max", "newest", "oldest", "worker"]
+ExemplarSource = Literal["", "current span", "observer"]
 
 HTTP14 = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 DB14 = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -31,7 +32,8 @@ class Metric:
     `bounds` are the upper bounds of a histogram's classic buckets without `+Inf`. `native` adds
     exponential buckets of schema 3. `merge` says how the values of several processes become
     one: counters and histograms always sum; a gauge of kind `oldest` holds a start time on the
-    monotonic clock (0: none) and is shown as an age in seconds.
+    monotonic clock (0: none) and is shown as an age in seconds. `exemplars` says who tells the
+    span of an observation: it is the current one, or whoever observes gives it; "": it has none.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Metric:
     bounds: tuple[float, ...] = ()
     merge: Merge = "sum"
     native: bool = False
+    exemplars: ExemplarSource = ""
     max_series: int = 2000
 
 
@@ -53,6 +56,7 @@ HTTP_SERVER_REQUEST_DURATION = Metric(
     labels=("http_request_method", "http_route", "http_response_status_code", "error_type"),
     bounds=HTTP14,
     native=True,
+    exemplars="observer",
     max_series=10_000,
 )
 HTTP_SERVER_ACTIVE_REQUESTS = Metric(
@@ -130,6 +134,7 @@ DB_CLIENT_OPERATION_DURATION = Metric(
     ),
     bounds=DB14,
     native=True,
+    exemplars="current span",
 )
 
 CACHE_REQUESTS = Metric(
@@ -166,6 +171,59 @@ CACHE_MAX_ENTRIES = Metric(
     kind="gauge",
     help="Entries that in-process caches may hold.",
     labels=("cache_system", "cache_name"),
+)
+
+PROCESS_CPU_SECONDS = Metric(
+    name="process_cpu_seconds_total",
+    kind="counter",
+    unit="seconds",
+    help="Processor time, of user and system, of the processes that had this worker number.",
+    labels=("worker",),
+)
+PROCESS_RESIDENT_MEMORY = Metric(
+    name="process_resident_memory_bytes",
+    kind="gauge",
+    unit="bytes",
+    help="Memory of the worker that is in RAM; what it shares with others is in it.",
+    labels=("worker",),
+    merge="worker",
+)
+PROCESS_VIRTUAL_MEMORY = Metric(
+    name="process_virtual_memory_bytes",
+    kind="gauge",
+    unit="bytes",
+    help="Address space of the worker.",
+    labels=("worker",),
+    merge="worker",
+)
+PROCESS_START_TIME = Metric(
+    name="process_start_time_seconds",
+    kind="gauge",
+    unit="seconds",
+    help="When the worker was started, in seconds since the epoch.",
+    labels=("worker",),
+    merge="worker",
+)
+PROCESS_OPEN_FDS = Metric(
+    name="process_open_fds",
+    kind="gauge",
+    help="File descriptors that the worker has open.",
+    labels=("worker",),
+    merge="worker",
+)
+PROCESS_MAX_FDS = Metric(
+    name="process_max_fds",
+    kind="gauge",
+    help="File descriptors that the worker may have open.",
+    labels=("worker",),
+    merge="worker",
+)
+PYTHON_INFO = Metric(
+    name="python_info",
+    kind="gauge",
+    help="The Python that runs the worker; always 1.",
+    labels=("worker", "implementation", "major", "minor", "patchlevel", "version"),
+    merge="worker",
 )
 
 WORKERS = Metric(

@@ -7,20 +7,28 @@ import weakref
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perfsdk import guard
 from perfsdk.catalog import INTEGRATION_INFO, WORKERS, Metric
+from perfsdk.exemplars import Spans
 from perfsdk.frameworks import asgi, fastapi, starlette
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.integrations import INTEGRATIONS
+from perfsdk.otel_variables import UnavailableError, is_wanted
 from perfsdk.recorder import Recorder
+from perfsdk.runtime.process import Process
 from perfsdk.runtime.sampler import Sampler
+from perfsdk.runtime.worker import WorkerNumber
 from perfsdk.settings import Settings, SettingsError, load_settings
 from perfsdk.store.directory import DirectoryError, check_directory, segment_directory
 from perfsdk.store.writer import Writer
+from perfsdk.tracing import Tracing, span_reader
 from perfsdk.version import __version__
 from perfsdk.wrapping.patches import Patches
+
+if TYPE_CHECKING:
+    from perfsdk.embedded import MetricsPage
 
 A = TypeVar("A", bound=Callable[..., Any])
 
@@ -38,6 +46,8 @@ def instrument(
     segment_size_bytes: int | None = None,
     sample_interval_seconds: float | None = None,
     disabled_integrations: tuple[str, ...] | None = None,
+    tracing: bool | None = None,
+    metrics_path: str | None = None,
 ) -> A:
     """Measure `app` and the libraries that it uses, and return what to serve.
 
@@ -59,6 +69,8 @@ def instrument(
         "segment_size_bytes": segment_size_bytes,
         "sample_interval_seconds": sample_interval_seconds,
         "disabled_integrations": disabled_integrations,
+        "tracing": tracing,
+        "metrics_path": metrics_path,
     }
     _check_application(app)
     settings = load_settings(os.environ, keywords)
@@ -88,9 +100,11 @@ def uninstrument(app: Any = None) -> Any:
 class Instrumentation:
     """Everything that runs in one process for all its applications."""
 
-    def __init__(self, settings: Settings, directory: Path) -> None:
+    def __init__(self, settings: Settings, directory: Path, tracing: Tracing | None) -> None:
         self.settings = settings
         self.directory = directory
+        self.tracing = tracing
+        self.page = _page(settings, directory)
         self.applications: weakref.WeakSet[Any] = weakref.WeakSet()
         self.writer = Writer(
             directory,
@@ -102,6 +116,8 @@ class Instrumentation:
         self.recorder = Recorder(self.writer)
         self.http_server = HttpServer(self.recorder)
         self.sampler = Sampler(settings.sample_interval_seconds)
+        number = WorkerNumber(directory, file_mode=settings.directory_mode & 0o660)
+        self.process = Process(self.recorder, number)
         self._patches = Patches()
         self._statuses: dict[str, tuple[str, str]] = {}
         self._stopped = False
@@ -117,6 +133,7 @@ class Instrumentation:
             }
         )
         self.sampler.register(self.writer.maintain)
+        self.sampler.register(self.process.sample)
         self.sampler.register(self.recorder.sample)
         from wrapt import register_post_import_hook
 
@@ -125,6 +142,7 @@ class Instrumentation:
                 self._statuses[name] = ("", "disabled")
             else:
                 register_post_import_hook(_patcher(weakref.ref(self)), name)
+        register_post_import_hook(_span_finder(weakref.ref(self.recorder.spans)), _SPANS)
 
     def instrument(self, app: Any) -> Any:
         """Measure one application; what to serve."""
@@ -133,14 +151,16 @@ class Instrumentation:
         if isinstance(app, asgi.Wrapper) or getattr(app, _PATCHES, None) is not None:
             return app
         if not starlette.is_application(app):
-            middleware = asgi.Wrapper(app, self.http_server, asgi.plain_route(self.http_server))
-            self.applications.add(middleware)
-            return middleware
+            wrapper = self._wrap(app)
+            self.applications.add(wrapper)
+            return wrapper
         patches = Patches()
         try:
             starlette.patch_routing(self._patches)
             fastapi.patch_routing(self._patches)
-            starlette.instrument_application(app, self.http_server, patches)
+            starlette.instrument_application(app, self.http_server, patches, self.tracing)
+            if self.page is not None:
+                self.page.serve_from(app, patches)
         except Exception:  # a version that we do not know
             patches.undo()
             guard.failed("frameworks.starlette")
@@ -148,6 +168,18 @@ class Instrumentation:
         setattr(app, _PATCHES, patches)
         self.applications.add(app)
         return app
+
+    def _wrap(self, app: Any) -> asgi.Wrapper:
+        find_route = asgi.plain_route(self.http_server)
+        if self.tracing is None and self.page is None:
+            return asgi.Wrapper(app, self.http_server, find_route)
+        return asgi.TracedWrapper(app, self.http_server, find_route, self._around)
+
+    def _around(self, app: Any) -> Any:
+        """What belongs outside the measuring: spans, and outside them the page."""
+        if self.tracing is not None:
+            app = self.tracing.around(app)
+        return app if self.page is None else self.page.around(app)
 
     def uninstrument(self, app: Any) -> Any:
         """Restore one application, or all; the original."""
@@ -168,12 +200,19 @@ class Instrumentation:
         self._stopped = True
         self.sampler.stop()
         self._patches.undo()
+        self.recorder.spans.current = None
+        if self.tracing is not None:
+            self.tracing.flush()
         self.writer.close()
+        self.process.close()
+        if self.page is not None:
+            self.page.close()
         guard.reset()
 
     def _opened(self) -> None:
         """A segment was made, for the first time or after a fork: say who writes it."""
         try:
+            self.process.hide()
             self.recorder.gauge(WORKERS).set((), 1.0)
             for library, (version, status) in list(self._statuses.items()):
                 self.recorder.gauge(INTEGRATION_INFO).set((library, version, status), 1.0)
@@ -227,6 +266,7 @@ class Instrumentation:
 
 
 _PATCHES = "_perfsdk_patches"
+_SPANS = "opentelemetry.trace"
 _running: Instrumentation | None = None
 
 
@@ -249,7 +289,7 @@ def _start(settings: Settings, *, given: bool) -> Instrumentation:
         check_directory(directory)
     except DirectoryError as error:
         raise SettingsError(f"PERFSDK_DIR: {error}") from error
-    running = Instrumentation(settings, directory)
+    running = Instrumentation(settings, directory, _tracing(settings))
     running.start()
     _running = running
     return running
@@ -264,6 +304,57 @@ def _patcher(running: "weakref.ref[Instrumentation]") -> Callable[[Any], None]:
             instrumentation._patch_library(module)  # noqa: SLF001 - its own, told late
 
     return patch_library
+
+
+def _span_finder(spans: "weakref.ref[Spans]") -> Callable[[Any], None]:
+    """A hook for the import of OpenTelemetry, whoever does it: from then on there are spans."""
+
+    def find_spans(_module: Any) -> None:
+        found = spans()
+        if found is not None:
+            try:
+                found.current = span_reader()
+            except Exception:
+                guard.failed("tracing.reader")
+
+    return find_spans
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """Spans around requests, None when they are not wanted, or cannot be had.
+
+    Raises:
+        SettingsError: they were asked for by the setting, and cannot be had.
+    """
+    if not is_wanted(settings.tracing, os.environ):
+        return None
+    try:
+        return Tracing(settings.service, settings.resource_attributes, os.environ)
+    except UnavailableError as error:
+        if settings.tracing:
+            raise SettingsError(f"tracing=True: {error}") from error
+        guard.log_once("tracing", "perfsdk: requests do not become spans: %s", error)
+    except Exception:
+        guard.failed("tracing.start")
+    return None
+
+
+def _page(settings: Settings, directory: Path) -> "MetricsPage | None":
+    """The page that the applications serve.
+
+    Raises:
+        SettingsError: it is wanted, and what it takes is not installed.
+    """
+    if settings.metrics_path is None:
+        return None
+    try:
+        from perfsdk.embedded import MetricsPage
+    except ImportError as error:
+        raise SettingsError(
+            f"metrics_path={settings.metrics_path}: {error.name} is not installed; "
+            "pip install 'perfsdk[exporter]', or run the sidecar instead"
+        ) from error
+    return MetricsPage(directory, settings.metrics_path)
 
 
 def _check_application(app: object) -> None:

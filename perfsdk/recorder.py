@@ -10,6 +10,7 @@ import functools
 from bisect import bisect_left
 from collections.abc import Callable
 from math import isfinite
+from time import time
 from typing import Any, Generic, TypeVar
 
 from perfsdk import guard
@@ -21,6 +22,7 @@ from perfsdk.catalog import (
     SERIES,
     Metric,
 )
+from perfsdk.exemplars import NO_SPANS, Exemplars, Spans
 from perfsdk.store.format import NATIVE_BUCKETS_PER_BLOCK
 from perfsdk.store.writer import SCRATCH, Writer
 
@@ -130,25 +132,29 @@ class Counter(Family[int]):
 
 
 class Gauge(Counter):
-    """The cells of a gauge."""
+    """The cells of a gauge. Of one merged as `newest` only `set` notes the time."""
 
     __slots__ = ()
 
     def set(self, labels: Labels, value: float) -> None:
         """Set a series. Never raises."""
         try:
-            cell = self[labels]
-            self.writer.values[cell] = value
+            self._store(labels, value)
         except (IndexError, TypeError):  # nothing can be stored: not open yet, or forked
             self._set_again(labels, value)
         except Exception:
             guard.failed("recorder.set")
 
+    def _store(self, labels: Labels, value: float) -> None:
+        cell = self[labels]
+        self.writer.values[cell] = value
+        if self.metric.merge == "newest":
+            self.writer.values[cell + 1] = time()  # later: the value before must not pass for it
+
     def _set_again(self, labels: Labels, value: float) -> None:
         try:
             if self.writer.revive():
-                cell = self[labels]
-                self.writer.values[cell] = value
+                self._store(labels, value)
         except Exception:
             guard.failed("recorder.set")
 
@@ -200,12 +206,24 @@ class NativeHistogramSeries:
     the first value in a bucket, values beyond the edges, and what is no finite number.
     """
 
-    __slots__ = ("_invalid", "base", "blocks", "bounds", "cells", "edges", "writer")
+    __slots__ = (
+        "_invalid",
+        "base",
+        "blocks",
+        "bounds",
+        "cells",
+        "edges",
+        "exemplars",
+        "spans",
+        "writer",
+    )
 
     def __init__(
-        self, writer: Writer, metric: Metric, cell: int, invalid: Callable[[], None]
+        self, writer: Writer, metric: Metric, cell: int, invalid: Callable[[], None], spans: Spans
     ) -> None:
         self.writer = writer
+        self.spans = spans if metric.exemplars == "current span" else NO_SPANS
+        self.exemplars = Exemplars(writer, cell, metric.bounds)
         self.bounds = metric.bounds
         self.edges = merged_edges(metric.bounds)
         self.base = cell
@@ -223,6 +241,9 @@ class NativeHistogramSeries:
             values[native] += 1.0
         except (IndexError, KeyError, TypeError):
             self._observe_slowly(value)
+        current = self.spans.current
+        if current is not None and (span := current()) is not None:
+            self.exemplars.offer(value, span)
 
     def _observe_slowly(self, value: float) -> None:
         try:
@@ -274,7 +295,8 @@ class Histogram(Family[Any]):
 
     def _bind(self, cell: int) -> HistogramSeries | NativeHistogramSeries:
         if self.metric.native:
-            return NativeHistogramSeries(self.writer, self.metric, cell, self._invalid)
+            spans = self._recorder.spans
+            return NativeHistogramSeries(self.writer, self.metric, cell, self._invalid, spans)
         return HistogramSeries(self.writer, self.metric, cell, self._invalid)
 
     def _invalid(self) -> None:
@@ -296,6 +318,7 @@ class Recorder:
 
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
+        self.spans = Spans()
         self._families: dict[str, Family[Any]] = {}
         self._samples: list[Callable[[], None]] = []
         self._errors = self.counter(INTERNAL_ERRORS)

@@ -2,6 +2,7 @@
 
 from contextvars import ContextVar
 from operator import itemgetter
+from typing import Any
 
 from perfsdk.catalog import COMPONENTS
 
@@ -69,15 +70,17 @@ class Account:
     """What one request spends. Calls append events from any thread; `close` sums them up.
 
     `events` is None once the request is over: what runs later is not its time any more.
-    `folded` is what `fold` summed up of a long request, None for all others.
+    `folded` is what `fold` summed up of a long request, None for all others. `span` is the one
+    that was current when the request began, None without tracing.
     """
 
-    __slots__ = ("events", "folded", "started")
+    __slots__ = ("events", "folded", "span", "started")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.events: list[Event] | None = []
         self.folded: Breakdown | None = None
+        self.span: Any = None
 
     def close(self, ended: float) -> Breakdown | None:
         """End the account at `ended`; None when no component but the application worked."""

@@ -1,6 +1,7 @@
 """What a user may set: each field with its meaning, unit, default and environment variable."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,6 +12,7 @@ MAX_SEGMENT_SIZE_BYTES = 256 << 20
 """The largest file that the exporter reads."""
 
 _MAX_SHOWN_CHARACTERS = 200
+_METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class SettingsError(ValueError):
@@ -53,6 +55,18 @@ class Settings:
     )
     """Libraries to leave alone, as `redis,sqlite3` in the environment."""
 
+    tracing: bool | None = field(default=None, metadata={"env": "PERFSDK_TRACING"})
+    """Whether requests become spans of OpenTelemetry; None: when an OTLP endpoint is configured.
+
+    `OTEL_SDK_DISABLED=true` and `OTEL_TRACES_EXPORTER=none` turn it off in any case.
+    """
+
+    metrics_path: str | None = field(default=None, metadata={"env": "PERFSDK_METRICS_PATH"})
+    """Where the application itself serves the totals of all workers, as `/metrics`; None: nowhere.
+
+    It takes what the sidecar takes: `pip install 'perfsdk[exporter]'`.
+    """
+
 
 def load_settings(environment: Mapping[str, str], keywords: Mapping[str, Any]) -> Settings:
     """Settings from keywords (None: not given), then the environment, then the defaults.
@@ -92,7 +106,7 @@ def load_settings(environment: Mapping[str, str], keywords: Mapping[str, Any]) -
 
 def _parse(name: str, text: str, origin: str) -> Any:
     try:
-        if name == "enabled":
+        if name in {"enabled", "tracing"}:
             return _parse_switch(text)
         if name == "directory_mode":
             return int(text, 8)
@@ -120,6 +134,8 @@ _WANTED = {
     ),
     "sample_interval_seconds": "give seconds from 0.1 to 3600",
     "disabled_integrations": "give a tuple of names, in the environment redis,sqlite3",
+    "tracing": "give True or False, in the environment 1 or 0",
+    "metrics_path": "give a path such as /metrics, of letters, digits and ._~-",
 }
 
 
@@ -151,7 +167,7 @@ def _problem(name: str, value: Any) -> str:
 
 def _is_right(name: str, value: Any) -> bool:
     match name:
-        case "enabled":
+        case "enabled" | "tracing":
             return isinstance(value, bool)
         case "directory":
             return isinstance(value, (str, os.PathLike)) and _is_path(os.fspath(value))
@@ -163,6 +179,8 @@ def _is_right(name: str, value: Any) -> bool:
             return isinstance(value, Mapping) and all(
                 isinstance(k, str) and k != "" and isinstance(v, str) for k, v in value.items()
             )
+        case "metrics_path":
+            return isinstance(value, str) and _METRICS_PATH.fullmatch(value) is not None
         case "segment_size_bytes":
             return (
                 isinstance(value, int) and MIN_SEGMENT_SIZE_BYTES <= value <= MAX_SEGMENT_SIZE_BYTES

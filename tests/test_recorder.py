@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import tracemalloc
 from bisect import bisect_left
 from fractions import Fraction
@@ -37,6 +38,8 @@ from perfsdk.recorder import (
 from perfsdk.store.reader import find_segments
 from perfsdk.store.writer import SCRATCH, Writer
 from perfsdk.testing import Recording
+from perfsdk_exporter.collection import Collector
+from perfsdk_exporter.location import Location
 from tests.store.metrics import only_segment, read
 from tests.store.processes import in_child
 
@@ -726,3 +729,22 @@ def test_samples_are_taken_until_they_are_taken_back(recorder, recording):
     assert ["broken", "first", "second", "broken", "second"] == calls
     assert 2 == recording.value(SERIES.name, metric="calls_total")
     assert 2 == recording.value(INTERNAL_ERRORS.name, where="recorder.sample")
+
+
+def test_a_newest_gauge_notes_when_it_was_set(tmp_path):
+    """Of two processes the value that was set last is shown, whichever began last."""
+    metric = Metric(name="config_version", kind="gauge", help="Version in use.", merge="newest")
+    first, second = Writer(tmp_path), Writer(tmp_path)
+    gauges = [Recorder(writer).gauge(metric) for writer in (first, second)]
+    collector = Collector(Location(str(tmp_path), None))
+    for turn in (0, 1, 0, 1):
+        before = time.time()
+        gauges[turn].set((), float(turn))
+        cell = gauges[turn][()]
+        assert before <= gauges[turn].writer.values[cell + 1] <= time.time()
+        (family,) = (f for f in collector.collect().families if f.name == metric.name)
+        assert {(): float(turn)} == family.values
+    collector.close()
+    first.close()
+    gauges[0].set((), 5.0)  # nothing to store it in, and nothing raised
+    second.close()

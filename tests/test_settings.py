@@ -29,6 +29,8 @@ GOOD_KEYWORDS = [
     ("disabled_integrations", ("redis",), ("redis",)),
     ("disabled_integrations", ["redis", "sqlite3"], ("redis", "sqlite3")),
     ("disabled_integrations", (), ()),
+    ("tracing", True, True),
+    ("tracing", False, False),
 ]
 GOOD_TEXTS = [
     *[("enabled", text, True) for text in ("1", "true", "TRUE", "yes", "on", " On ")],
@@ -46,9 +48,15 @@ GOOD_TEXTS = [
     ("sample_interval_seconds", "0.5", 0.5),
     ("disabled_integrations", "redis, sqlite3,", ("redis", "sqlite3")),
     ("disabled_integrations", ",", ()),
+    ("tracing", "1", True),
+    ("tracing", "off", False),
+    ("metrics_path", "/metrics", "/metrics"),
+    ("metrics_path", "/-/a.b/c_d~e", "/-/a.b/c_d~e"),
 ]
 BAD_KEYWORDS = [
     *[("enabled", value) for value in (0, 1, "1", "yes", [])],
+    *[("tracing", value) for value in (0, 1, "yes")],
+    *[("metrics_path", value) for value in ("", "/", "metrics", "/a/", "//a", "/a b", "/{x}", 1)],
     *[("directory", value) for value in ("", "a\0b", 42, b"/run", "/\ud800", [])],
     *[("directory_mode", value) for value in (700, 770, "0700", 0o777, 0, 448.0, [], True)],
     *[("service", value) for value in ("", " ", "a\nb", "\udc80", 1, b"x")],
@@ -61,6 +69,8 @@ BAD_KEYWORDS = [
 ]
 BAD_TEXTS = [
     *[("enabled", text) for text in (" ", "2", "maybe", "enabled", "-1")],
+    *[("tracing", text) for text in (" ", "http://localhost:4318")],
+    *[("metrics_path", text) for text in ("/", "metrics", "/a?b", "/a\n", "http://localhost/a")],
     *[("directory_mode", text) for text in ("0777", "0", "rwx", "448", "-0700", "9")],
     *[("service", text) for text in (" ", "a\nb", "\x1b[31m")],
     *[("resource_attributes", text) for text in ("a", "=b", "a=b,c", " = ", "%=a,=")],
@@ -75,7 +85,9 @@ def test_nothing_given_means_the_defaults():
     empty = dict.fromkeys(VARIABLES.values(), "")
     nothing = dict.fromkeys(VARIABLES)
     assert DEFAULTS == load_settings(empty, nothing)
-    assert (True, None, 0o700, "default", {}, 16 << 20, 5.0, ()) == dataclasses.astuple(DEFAULTS)
+    assert (True, None, 0o700, "default", {}, 16 << 20, 5.0, (), None, None) == dataclasses.astuple(
+        DEFAULTS
+    )
 
 
 def test_every_setting_has_a_variable_and_a_meaning():

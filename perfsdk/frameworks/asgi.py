@@ -73,6 +73,23 @@ class Wrapper(Middleware):
         self.__class__ = Stopped
 
 
+class TracedWrapper(Wrapper):
+    """A `Wrapper` with something around it, such as spans: `around` makes it."""
+
+    def __init__(
+        self,
+        app: App,
+        server: HttpServer,
+        find_route: Callable[[Exchange, Scope], Route],
+        around: Callable[[App], App],
+    ) -> None:
+        super().__init__(app, server, find_route)
+        self._outside = around(Middleware(app, server, find_route))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._outside(scope, receive, send)
+
+
 class Stopped(Wrapper):
     """A `Wrapper` that measures no more."""
 

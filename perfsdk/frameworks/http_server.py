@@ -45,6 +45,7 @@ class HttpServer:
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.writer = recorder.writer
+        self.spans = recorder.spans
         self.durations = recorder.histogram(catalog.HTTP_SERVER_REQUEST_DURATION)
         self.received = recorder.histogram(catalog.HTTP_SERVER_REQUEST_BODY_SIZE)
         self.sent = recorder.histogram(catalog.HTTP_SERVER_RESPONSE_BODY_SIZE)
@@ -76,6 +77,9 @@ class HttpServer:
 
     def began(self, account: Account, method: str) -> str:
         """A request is being served from now on; the method as its label has it."""
+        # Its own span is current here; where the response is sent, it may be one inside it.
+        current_span = self.spans.current
+        account.span = None if current_span is None else current_span()
         try:
             cell = self._active[method]
         except KeyError:
@@ -126,6 +130,12 @@ class HttpServer:
             outcome = self._outcome(route, method, status, error_type)
             values = self.writer.values
         outcome.observe_duration(duration)
+        current_span = self.spans.current
+        if current_span is not None:
+            # Where none was current at the start, one that began inside may be now.
+            span = account.span or current_span()
+            if span is not None:
+                outcome.offer_exemplar(duration, span)
         if method == "HEAD":
             sent = 0.0  # servers leave out the body that applications send
         if received:

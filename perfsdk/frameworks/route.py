@@ -19,7 +19,14 @@ FIRST_WINDOW = 100
 class Outcome:
     """The series of one route that depend on method, status and error, as bound cells."""
 
-    __slots__ = ("observe_duration", "received", "received_sum", "sent", "sent_sum")
+    __slots__ = (
+        "observe_duration",
+        "offer_exemplar",
+        "received",
+        "received_sum",
+        "sent",
+        "sent_sum",
+    )
 
     def __init__(
         self,
@@ -28,6 +35,7 @@ class Outcome:
         sent: HistogramSeries,
     ) -> None:
         self.observe_duration = duration.observe
+        self.offer_exemplar = duration.exemplars.offer
         self.received = received.first
         self.received_sum = received.base
         self.sent = sent.first

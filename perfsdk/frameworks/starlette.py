@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi import EXCHANGE, Middleware
@@ -29,7 +29,16 @@ from perfsdk.wrapping.patches import Patches
 MAX_REMEMBERED = 4000
 """Routes remembered by object; an application that makes routes as it goes is forgotten."""
 
+_TRACING = "perfsdk.tracing"
+_DEEPEST_STACK = 100
+
 Handle = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
+
+
+class Tracing(Protocol):
+    """Puts spans around an application, named by what tells the template of a scope."""
+
+    def around(self, app: App, find_template: Callable[[Scope], str | None]) -> App: ...
 
 
 def is_application(app: object) -> bool:
@@ -46,13 +55,25 @@ def patch_routing(patches: Patches) -> None:
     patches.replace(routing.Route, "handle", _tell_route)
 
 
-def instrument_application(app: Any, server: HttpServer, patches: Patches) -> None:
-    """Put a middleware outside everything else of the application, also if it serves already."""
+def instrument_application(
+    app: Any, server: HttpServer, patches: Patches, tracing: Tracing | None = None
+) -> None:
+    """Put a middleware outside everything else of the application, also if it serves already.
+
+    With tracing, its spans are around that.
+    """
     find_route = RouteFinder(server).find
+
+    def find_template(scope: Scope) -> str | None:
+        exchange = scope.get(EXCHANGE)
+        if exchange is None or exchange.matched is None or exchange.matched is UNMATCHED:
+            return None
+        return find_route(exchange, scope).template
 
     def wrap(stack: App) -> App:
         try:
-            return Middleware(stack, server, find_route)
+            middleware = Middleware(stack, server, find_route)
+            return middleware if tracing is None else tracing.around(middleware, find_template)
         except Exception:
             guard.failed("starlette.wrap")
             return stack
@@ -60,7 +81,14 @@ def instrument_application(app: Any, server: HttpServer, patches: Patches) -> No
     def make_build(build: Callable[[], App]) -> Callable[[], App]:
         @functools.wraps(build)
         def build_middleware_stack() -> App:
-            return wrap(build())
+            stack: Any = build()
+            inside = getattr(stack, "app", None)
+            if inside is None or app.build_middleware_stack is build_middleware_stack:
+                return wrap(stack)
+            # Who replaced it after us may go by the class of the outermost middleware, as the
+            # instrumentor of OpenTelemetry does: so that stays what it is, and we are inside.
+            stack.app = wrap(inside)
+            return stack
 
         return build_middleware_stack
 
@@ -193,5 +221,13 @@ def _mount_label(exchange: Exchange, mount: Any) -> str:
 
 
 def _unwrap_stack(app: Any) -> None:
-    if isinstance(app.middleware_stack, Middleware):
-        app.middleware_stack = app.middleware_stack.app
+    """Take our middleware out, wherever in the stack it is, with the spans around it."""
+    holder, attribute, stack = app, "middleware_stack", app.middleware_stack
+    for _ in range(_DEEPEST_STACK):
+        inside = getattr(stack, "app", None)
+        spans = type(stack).__module__ == _TRACING
+        ours = inside if spans else stack
+        if isinstance(ours, Middleware):
+            setattr(holder, attribute, ours.app)
+            return
+        holder, attribute, stack = stack, "app", inside

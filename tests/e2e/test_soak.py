@@ -147,7 +147,8 @@ class Soak:
 
 def requests_of(truth):
     """How many requests all workers have begun, and how many they have ended."""
-    counts = [struct.unpack("<QQ", path.read_bytes()) for path in truth.iterdir()]
+    files = [path.read_bytes() for path in truth.iterdir()]
+    counts = [struct.unpack("<QQ", file) for file in files if file]  # else killed as it began
     return sum(began for began, _ in counts), sum(ended for _, ended in counts)
 
 
