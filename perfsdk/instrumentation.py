@@ -5,16 +5,16 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perfsdk import guard
-from perfsdk.catalog import INTEGRATION_INFO, WORKERS, Metric
+from perfsdk.catalog import WORKERS, Metric
 from perfsdk.exemplars import Spans
 from perfsdk.frameworks import asgi, fastapi, starlette
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.integrations import INTEGRATIONS
+from perfsdk.libraries import Libraries
 from perfsdk.otel_variables import UnavailableError, is_wanted
 from perfsdk.recorder import Recorder
 from perfsdk.runtime.process import Process
@@ -48,6 +48,7 @@ def instrument(
     disabled_integrations: tuple[str, ...] | None = None,
     tracing: bool | None = None,
     metrics_path: str | None = None,
+    mirror_registry: bool | None = None,
 ) -> A:
     """Measure `app` and the libraries that it uses, and return what to serve.
 
@@ -71,6 +72,7 @@ def instrument(
         "disabled_integrations": disabled_integrations,
         "tracing": tracing,
         "metrics_path": metrics_path,
+        "mirror_registry": mirror_registry,
     }
     _check_application(app)
     settings = load_settings(os.environ, keywords)
@@ -116,11 +118,10 @@ class Instrumentation:
         self.recorder = Recorder(self.writer)
         self.http_server = HttpServer(self.recorder)
         self.sampler = Sampler(settings.sample_interval_seconds)
-        number = WorkerNumber(directory, file_mode=settings.directory_mode & 0o660)
-        self.process = Process(self.recorder, number)
+        self.number = WorkerNumber(directory, file_mode=settings.directory_mode & 0o660)
+        self.process = Process(self.recorder, self.number)
+        self.libraries = Libraries(self.recorder)
         self._patches = Patches()
-        self._statuses: dict[str, tuple[str, str]] = {}
-        self._stopped = False
 
     def start(self) -> None:
         """Patch what is imported, and what will be; nothing is written before the first record."""
@@ -134,14 +135,15 @@ class Instrumentation:
         )
         self.sampler.register(self.writer.maintain)
         self.sampler.register(self.process.sample)
+        if self.settings.mirror_registry:
+            from perfsdk.runtime.registry import RegistryMirror
+
+            self.mirror = RegistryMirror(self.recorder, worker=self.number.take)
+            self.sampler.register(self.mirror.sample)
         self.sampler.register(self.recorder.sample)
         from wrapt import register_post_import_hook
 
-        for name in INTEGRATIONS:
-            if name in self.settings.disabled_integrations:
-                self._statuses[name] = ("", "disabled")
-            else:
-                register_post_import_hook(_patcher(weakref.ref(self)), name)
+        self.libraries.start(self.settings.disabled_integrations)
         register_post_import_hook(_span_finder(weakref.ref(self.recorder.spans)), _SPANS)
 
     def instrument(self, app: Any) -> Any:
@@ -197,9 +199,9 @@ class Instrumentation:
 
     def stop(self) -> None:
         """Undo everything that this process was changed by."""
-        self._stopped = True
         self.sampler.stop()
         self._patches.undo()
+        self.libraries.stop()
         self.recorder.spans.current = None
         if self.tracing is not None:
             self.tracing.flush()
@@ -214,8 +216,7 @@ class Instrumentation:
         try:
             self.process.hide()
             self.recorder.gauge(WORKERS).set((), 1.0)
-            for library, (version, status) in list(self._statuses.items()):
-                self.recorder.gauge(INTEGRATION_INFO).set((library, version, status), 1.0)
+            self.libraries.write()
             self._write_target_info()
             self.sampler.start()
         except Exception:
@@ -232,37 +233,6 @@ class Instrumentation:
             merge="max",
         )
         self.recorder.gauge(target).set(tuple(labels.values()), 1.0)
-
-    def _patch_library(self, module: Any) -> None:
-        """Runs inside the user's import: whatever fails here must not fail there."""
-        name = module.__name__
-        if self._stopped:
-            return
-        version = ""
-        patches = Patches()
-        try:
-            version = str(getattr(module, "__version__", getattr(module, "sqlite_version", "")))
-            integration = import_module(INTEGRATIONS[name])
-            if not _is_known(version, integration.VERSIONS):
-                status = "unsupported"
-                guard.logger.warning(
-                    "perfsdk: %s %s is not known (known: %s up to, not including, %s); it is "
-                    "not measured",
-                    name,
-                    version,
-                    *(".".join(map(str, bound)) for bound in integration.VERSIONS),
-                )
-            else:
-                integration.patch(module, patches, self.recorder)
-                status = "active"
-                self._patches.on_undo(patches.undo)
-        except Exception:
-            status = "failed"
-            patches.undo()
-            guard.failed(f"integrations.{name}")
-        self._statuses[name] = (version, status)
-        if self.writer.segment is not None:
-            self.recorder.gauge(INTEGRATION_INFO).set((name, version, status), 1.0)
 
 
 _PATCHES = "_perfsdk_patches"
@@ -293,17 +263,6 @@ def _start(settings: Settings, *, given: bool) -> Instrumentation:
     running.start()
     _running = running
     return running
-
-
-def _patcher(running: "weakref.ref[Instrumentation]") -> Callable[[Any], None]:
-    """A hook for imports; hooks cannot be taken back, so it keeps nothing alive."""
-
-    def patch_library(module: Any) -> None:
-        instrumentation = running()
-        if instrumentation is not None:
-            instrumentation._patch_library(module)  # noqa: SLF001 - its own, told late
-
-    return patch_library
 
 
 def _span_finder(spans: "weakref.ref[Spans]") -> Callable[[Any], None]:
@@ -387,11 +346,6 @@ def _degraded(reason: str) -> None:
     guard.log_once(
         f"degraded {reason}", "perfsdk: nothing can be written, so nothing is shown: %s", reason
     )
-
-
-def _is_known(version: str, known: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:
-    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-    return known[0] <= numbers < known[1]
 
 
 def _label_name(key: str) -> str:

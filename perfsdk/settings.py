@@ -67,6 +67,9 @@ class Settings:
     It takes what the sidecar takes: `pip install 'perfsdk[exporter]'`.
     """
 
+    mirror_registry: bool = field(default=False, metadata={"env": "PERFSDK_MIRROR_REGISTRY"})
+    """Whether the metrics in prometheus_client's default registry are copied at every sample."""
+
 
 def load_settings(environment: Mapping[str, str], keywords: Mapping[str, Any]) -> Settings:
     """Settings from keywords (None: not given), then the environment, then the defaults.
@@ -106,7 +109,7 @@ def load_settings(environment: Mapping[str, str], keywords: Mapping[str, Any]) -
 
 def _parse(name: str, text: str, origin: str) -> Any:
     try:
-        if name in {"enabled", "tracing"}:
+        if name in {"enabled", "tracing", "mirror_registry"}:
             return _parse_switch(text)
         if name == "directory_mode":
             return int(text, 8)
@@ -123,8 +126,9 @@ def _parse(name: str, text: str, origin: str) -> Any:
     return text
 
 
+_SWITCH = "give True or False, in the environment 1 or 0"
 _WANTED = {
-    "enabled": "give True or False, in the environment 1 or 0",
+    "enabled": _SWITCH,
     "directory": "give the path of a directory",
     "directory_mode": "give 0700 (0o700 in Python), or 0770 to share it with a group",
     "service": "give a name, without control characters",
@@ -134,7 +138,8 @@ _WANTED = {
     ),
     "sample_interval_seconds": "give seconds from 0.1 to 3600",
     "disabled_integrations": "give a tuple of names, in the environment redis,sqlite3",
-    "tracing": "give True or False, in the environment 1 or 0",
+    "tracing": _SWITCH,
+    "mirror_registry": _SWITCH,
     "metrics_path": "give a path such as /metrics, of letters, digits and ._~-",
 }
 
@@ -167,7 +172,7 @@ def _problem(name: str, value: Any) -> str:
 
 def _is_right(name: str, value: Any) -> bool:
     match name:
-        case "enabled" | "tracing":
+        case "enabled" | "tracing" | "mirror_registry":
             return isinstance(value, bool)
         case "directory":
             return isinstance(value, (str, os.PathLike)) and _is_path(os.fspath(value))

@@ -31,6 +31,7 @@ GOOD_KEYWORDS = [
     ("disabled_integrations", (), ()),
     ("tracing", True, True),
     ("tracing", False, False),
+    ("mirror_registry", True, True),
 ]
 GOOD_TEXTS = [
     *[("enabled", text, True) for text in ("1", "true", "TRUE", "yes", "on", " On ")],
@@ -50,12 +51,13 @@ GOOD_TEXTS = [
     ("disabled_integrations", ",", ()),
     ("tracing", "1", True),
     ("tracing", "off", False),
+    ("mirror_registry", "1", True),
     ("metrics_path", "/metrics", "/metrics"),
     ("metrics_path", "/-/a.b/c_d~e", "/-/a.b/c_d~e"),
 ]
 BAD_KEYWORDS = [
     *[("enabled", value) for value in (0, 1, "1", "yes", [])],
-    *[("tracing", value) for value in (0, 1, "yes")],
+    *[(name, value) for name in ("tracing", "mirror_registry") for value in (0, 1, "yes")],
     *[("metrics_path", value) for value in ("", "/", "metrics", "/a/", "//a", "/a b", "/{x}", 1)],
     *[("directory", value) for value in ("", "a\0b", 42, b"/run", "/\ud800", [])],
     *[("directory_mode", value) for value in (700, 770, "0700", 0o777, 0, 448.0, [], True)],
@@ -85,9 +87,19 @@ def test_nothing_given_means_the_defaults():
     empty = dict.fromkeys(VARIABLES.values(), "")
     nothing = dict.fromkeys(VARIABLES)
     assert DEFAULTS == load_settings(empty, nothing)
-    assert (True, None, 0o700, "default", {}, 16 << 20, 5.0, (), None, None) == dataclasses.astuple(
-        DEFAULTS
-    )
+    assert (
+        True,
+        None,
+        0o700,
+        "default",
+        {},
+        16 << 20,
+        5.0,
+        (),
+        None,
+        None,
+        False,
+    ) == dataclasses.astuple(DEFAULTS)
 
 
 def test_every_setting_has_a_variable_and_a_meaning():

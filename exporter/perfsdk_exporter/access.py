@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from perfsdk_exporter.authentication import Credentials, Passwords, read_credentials
 from perfsdk_exporter.protection import Protection
-from perfsdk_exporter.refusals import Refusals, RefusalError
+from perfsdk_exporter.refusals import RefusalError, Refusals
 
 SERVER = "perfsdk-exporter"
 """What responses say about the program; not which versions of what it is made of."""

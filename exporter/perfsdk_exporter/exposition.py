@@ -112,7 +112,8 @@ def _sample_names(family: Family) -> set[str]:
 
 def _samples(family: Family) -> Iterator[bytes]:
     yield _values(family, family.values)
-    yield from _pieces(family, "text", lambda pairs, h: _histogram(family, pairs, h, ()))
+    bounds = _bounds(family)
+    yield from _pieces(family, "text", lambda pairs, h: _histogram(family, pairs, h, bounds))
 
 
 def _openmetrics_samples(family: Family, *, info: bool) -> Iterator[bytes]:
@@ -120,10 +121,12 @@ def _openmetrics_samples(family: Family, *, info: bool) -> Iterator[bytes]:
     yield _values(family, dict.fromkeys(family.values, 1.0) if info else family.values)
     # No sum where there may be negative observations, and no count without it.
     negative = any(bound < 0 for bound in family.bounds)
+    bounds = _bounds(family)
 
     def write(pairs: str, histogram: Histogram) -> str:
         totals = family.kind == "summary" or (not negative and histogram.sum >= 0)
-        return _histogram(family, pairs, histogram, histogram.exemplars, totals=totals)
+        exemplars = histogram.exemplars
+        return _histogram(family, pairs, histogram, bounds, exemplars=exemplars, totals=totals)
 
     yield from _pieces(family, "openmetrics", write)
 
@@ -158,19 +161,17 @@ def _histogram(
     family: Family,
     pairs: str,
     histogram: Histogram,
-    exemplars: Iterable[Exemplar],
+    bounds: Iterable[str],
     *,
+    exemplars: Iterable[Exemplar] = (),
     totals: bool = True,
 ) -> str:
     name = family.name
     lines = []
     if family.kind == "histogram":
         head = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
-        bounds = [*map(_bound, family.bounds), "+Inf"]
         counts = accumulate(histogram.buckets)
-        lines = [
-            f'{head}{bound}"}} {count!r}\n' for bound, count in zip(bounds, counts, strict=True)
-        ]
+        lines = [f"{head}{bound} {count!r}\n" for bound, count in zip(bounds, counts, strict=True)]
         for exemplar in exemplars:
             bucket = bisect_left(family.bounds, exemplar.value)
             lines[bucket] = f"{lines[bucket][:-1]} # {_exemplar(exemplar)}\n"
@@ -185,6 +186,11 @@ def _number(value: float) -> str:
     if isfinite(value):
         return repr(value)
     return "NaN" if isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _bounds(family: Family) -> list[str]:
+    """The ends of the names of all buckets, from the value of `le` on."""
+    return [f'{_bound(bound)}"}}' for bound in family.bounds] + ['+Inf"}']
 
 
 def _bound(bound: float) -> str:

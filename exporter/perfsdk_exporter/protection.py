@@ -112,7 +112,7 @@ class Protection:
         # Before they are read, so that a change in between is one that is seen.
         self._files = [self._path, *(config.tls.files if config.tls else ())]
         self._seen = self._candidate = _signature(self._files)
-        context = make_context(config.tls) if config.tls else None
+        context = _context(self._path, config)
         if running is None:
             return InForce(config, context, _passwords(config), _bucket(config))
         lost = _lost(running.config, config)
@@ -143,6 +143,13 @@ def _lost(running: WebConfig, new: WebConfig) -> str:
     if running.tls.allowed_sans and not new.tls.allowed_sans:
         return "client_allowed_sans"
     return ""
+
+
+def _context(path: Path, config: WebConfig) -> ssl.SSLContext | None:
+    try:
+        return make_context(config.tls) if config.tls else None
+    except WebConfigError as error:
+        raise WebConfigError(f"{path}: {error}") from error
 
 
 def _passwords(config: WebConfig) -> Passwords | None:

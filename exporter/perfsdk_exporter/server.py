@@ -18,7 +18,7 @@ from perfsdk_exporter.landing import render_landing_page
 from perfsdk_exporter.listening import address_of
 from perfsdk_exporter.negotiation import choose_encoding, choose_format
 from perfsdk_exporter.protection import Protection
-from perfsdk_exporter.refusals import Refusals, RefusalError
+from perfsdk_exporter.refusals import RefusalError, Refusals
 from perfsdk_exporter.scraping import Scrapes, named, timeout_seconds
 
 MAX_REQUESTS = 40

@@ -12,6 +12,9 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 _KEY = "PRIVATE KEY-----"
 _ENCRYPTED = ("ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED")
 
+# OpenSSL keeps a slot for each kind of key, so one of another kind finds no certificate in its own.
+_MISMATCH = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+
 
 def make_context(settings: TlsSettings) -> ssl.SSLContext:
     """The context for new connections, from what the files hold now.
@@ -93,7 +96,7 @@ def _refusing(key: str) -> Iterator[None]:
         yield
     except ssl.SSLError as error:
         why = error.reason or str(error)
-        if error.reason == "KEY_VALUES_MISMATCH":
+        if error.reason in _MISMATCH:
             why = "the key is not that of the certificate"
         raise WebConfigError(f"{key}: {why}; give what belongs together") from error
     except (OSError, ValueError) as error:

@@ -81,13 +81,13 @@ def instrument_application(
     def make_build(build: Callable[[], App]) -> Callable[[], App]:
         @functools.wraps(build)
         def build_middleware_stack() -> App:
-            stack: Any = build()
+            stack = build()
             inside = getattr(stack, "app", None)
             if inside is None or app.build_middleware_stack is build_middleware_stack:
                 return wrap(stack)
             # Who replaced it after us may go by the class of the outermost middleware, as the
             # instrumentor of OpenTelemetry does: so that stays what it is, and we are inside.
-            stack.app = wrap(inside)
+            setattr(stack, "app", wrap(inside))  # noqa: B010 - a middleware, told by its attribute
             return stack
 
         return build_middleware_stack

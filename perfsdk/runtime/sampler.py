@@ -34,7 +34,7 @@ class Sampler:
             return
         self._pid = pid
         self._stop = threading.Event()
-        atexit.register(self.sample)
+        atexit.register(self._sample_at_exit)
         threading.Thread(
             target=self._run, args=(self._stop,), name="perfsdk-sampler", daemon=True
         ).start()
@@ -43,7 +43,7 @@ class Sampler:
         """End the thread soon; nothing is sampled at exit any more."""
         self._pid = 0
         self._stop.set()
-        atexit.unregister(self.sample)
+        atexit.unregister(self._sample_at_exit)
 
     def sample(self) -> None:
         """Call every registered function now."""
@@ -52,6 +52,11 @@ class Sampler:
                 sample()
             except Exception:  # noqa: PERF203 - one that fails must not keep the others
                 guard.failed("sampler")
+
+    def _sample_at_exit(self) -> None:
+        # A child that recorded nothing has inherited this and shall make no file.
+        if os.getpid() == self._pid:
+            self.sample()
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._interval_seconds):

@@ -139,7 +139,7 @@ class Writer:
             record = pack_record(["series", number, likely, labels])
             segment.make_room(len(record) + 8, for_self=for_self)
             cell = segment.allocate_cells(cell_count(metric), for_self=for_self)
-            if metric.kind == "gauge" and metric.merge in ("min", "max"):
+            if metric.kind == "gauge" and metric.merge in ("min", "max", "newest", "worker"):
                 segment.values[cell] = float("nan")
                 self._initially_unset.append(cell)
             if cell != likely:  # re-entered meanwhile

@@ -63,6 +63,7 @@ def prepare_perfsdk(workers, series, dead):
     from perfsdk_exporter.collection import Collector
     from perfsdk_exporter.exposition import TEXT
     from perfsdk_exporter.location import Location
+    from perfsdk_exporter.reaping import Reaper
 
     directory = Path(os.environ["PERFSDK_DIR"])
     living = [Worker(directory, series) for _ in range(workers)]
@@ -77,8 +78,9 @@ def prepare_perfsdk(workers, series, dead):
     first = scrape()
     for _ in range(dead):
         Worker(directory, series).writer.close()
-    while collector.collect().segments["dead"]:
-        pass  # until they are in the archive
+    reaper = Reaper()
+    while reaper.reap(directory):
+        pass  # as the exporter does it beside the scrapes
     scrape()
 
     def turn():

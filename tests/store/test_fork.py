@@ -20,7 +20,9 @@ from tests.store.metrics import (
     HIGHEST,
     LOWEST,
     NATIVE,
+    NEWEST,
     TOTAL,
+    WORKER,
     only_segment,
     read,
     snapshots,
@@ -62,8 +64,8 @@ def test_a_child_begins_at_zero_with_the_same_cells(writer, segments):
     values = {series.metric.name: after.values[series.cell] for series in after.series}
     assert (2.0, 3.0) == (values.pop("calls_total"), values.pop("keys_total"))
     # What has no value yet is not 0: it would be the lowest of all processes.
-    assert math.isnan(values.pop(LOWEST.name))
-    assert math.isnan(values.pop(HIGHEST.name))
+    for metric in (LOWEST, HIGHEST, NEWEST, WORKER):
+        assert math.isnan(values.pop(metric.name))
     assert {0.0} == set(values.values())
     assert 0.0 == after.values[block]
     before.close()

@@ -23,6 +23,7 @@ from tests.store.metrics import (
     NEWEST,
     SECONDS,
     TOTAL,
+    WORKER,
     only_segment,
     snapshot,
 )
@@ -72,11 +73,12 @@ def test_every_metric_of_the_catalog_can_be_written(metric, make_writer, open_re
     assert (metric.name, tuple(labels)) == (series.metric.name, series.labels)
 
 
-def test_gauges_of_extremes_are_unset_at_first(writer):
-    """A minimum, or a maximum, that nobody set is not 0."""
-    assert math.isnan(writer.values[writer.series(LOWEST, [])] if writer.revive() else 0)
-    assert math.isnan(writer.values[writer.series(HIGHEST, [])])
-    for metric in (ACTIVE, TOTAL, NEWEST):
+def test_gauges_of_which_0_would_be_a_value_are_unset_at_first(writer):
+    """A minimum, a maximum, a newest value or a worker's own that nobody set is not 0."""
+    assert writer.revive()
+    for metric in (LOWEST, HIGHEST, NEWEST, WORKER):
+        assert math.isnan(writer.values[writer.series(metric, [])])
+    for metric in (ACTIVE, TOTAL):
         assert 0.0 == writer.values[writer.series(metric, [])]
 
 
