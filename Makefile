@@ -13,7 +13,7 @@ say := @printf '==> %s\n'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench soak clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,10 @@ bench: $(VENV)/.bench ## measure the cost beside other libraries (with wrk and R
 	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' | $(INSTALL_DEBIAN_PACKAGES) || true
 	$(say) 'running the benchmarks'
 	@$(VENV)/bin/python -m tests.bench.run $(ARGS)
+
+soak: $(VENV)/.dev ## five minutes of dying workers and killed exporters, a hundred thousand damaged files
+	@PERFSDK_SOAK_SECONDS=300 PERFSDK_FUZZ_EXAMPLES=100000 $(VENV)/bin/python -m pytest -s \
+		--timeout 3000 tests/e2e/test_soak.py tests/exporter/test_garbled_segments.py $(ARGS)
 
 clean: ## remove the environment, caches and built files
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -32,6 +32,9 @@ def add_access(
         try:
             await admit(request)
             return await handler(request)
+        except web.HTTPException as error:  # an unknown path or method
+            error.text = f"{error.text}\n"
+            raise
         except RefusalError as refused:
             refusals.count(refused.reason)
             response = web.Response(status=refused.status, text=f"{refused.line}\n")

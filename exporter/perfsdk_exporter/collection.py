@@ -94,7 +94,9 @@ class Collector:
                 shown, more = without_clashes(others, beside=shown)
                 clashing += more
             left_out += [LeftOut(None, f.name, "clash", f.series_count) for f in clashing]
+            self._segments.release()
             segments = _states(snapshots, unreadable, left_out)
+            snapshots.clear()
             self._log_news(explanation, unreadable, left_out)
             self._telemetry.update(
                 seconds=time.perf_counter() - start,

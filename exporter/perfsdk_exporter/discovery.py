@@ -134,6 +134,11 @@ class Segments:
             unreadable.append(Unreadable(path, _reason(error)))
         return None
 
+    def release(self) -> None:
+        """Let go of the values that were read; snapshots have theirs until they go away."""
+        for segment in self._open.values():
+            segment.reader.values = array("d")
+
     def close(self) -> None:
         """Close all files."""
         self._archive.close()

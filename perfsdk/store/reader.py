@@ -3,9 +3,12 @@
 import fcntl
 import os
 import stat
+import sys
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from perfsdk.store.description import MetricRecord, parse_metric
@@ -30,6 +33,9 @@ MAX_FILE_SIZE_BYTES = 256 << 20
 MIN_BLOCK, MAX_BLOCK = -1074, 1024
 
 
+_NONE: Mapping[int, int] = MappingProxyType({})  # a dictionary for each series takes memory
+
+
 @dataclass(slots=True)
 class SeriesRecord:
     """One series: `cell` is the first of its cells, `blocks` maps a native block to its first.
@@ -40,8 +46,8 @@ class SeriesRecord:
     metric: MetricRecord
     labels: tuple[str, ...]
     cell: int
-    blocks: dict[int, int] = field(default_factory=dict)
-    exemplars: dict[int, int] = field(default_factory=dict)
+    blocks: Mapping[int, int] = field(default_factory=lambda: _NONE)
+    exemplars: Mapping[int, int] = field(default_factory=lambda: _NONE)
 
 
 class SegmentReader:
@@ -64,8 +70,7 @@ class SegmentReader:
         self.values: array[float] = array("d")
         self.unreadable_records = 0
         self.records_taken = 0
-        self.folded: set[bytes] = set()
-        """Identities of the segments that are in the totals of an archive."""
+        self.folded: set[bytes] = set()  # segments that are in the totals of an archive
         self._extra_cells = extra_cells
         self._metrics: dict[int, MetricRecord] = {}
         self._by_cell: dict[int, SeriesRecord] = {}
@@ -104,8 +109,7 @@ class SegmentReader:
         if records_end > self._records_read:
             self._read_records(records_end)
         # Only now: a series that was just read has its cells below this end.
-        words = os.pread(self._fd, 8, CELLS_END_OFFSET)
-        cells_end = int.from_bytes(words, "little")
+        cells_end = int.from_bytes(os.pread(self._fd, 8, CELLS_END_OFFSET), "little")
         if cells_end * CELL > self.header.values_size:
             raise FormatError("more cells than there is room for")
         # What is described, not what is in use: a wrong end costs no memory, and no processor
@@ -129,8 +133,7 @@ class SegmentReader:
         if self._read_at(0, size) != other._read_at(0, size):  # noqa: SLF001 - of this class
             return False
         self.series = other.series
-        self._metrics = other._metrics  # noqa: SLF001 - of this class
-        self._by_cell = other._by_cell  # noqa: SLF001 - of this class
+        self._metrics, self._by_cell = other._metrics, other._by_cell  # noqa: SLF001 - of this class
         self._records_read = size
         self._described_end = cells
         return True
@@ -215,7 +218,7 @@ class SegmentReader:
         if len(labels) != len(metric.labels) or not all(isinstance(v, str) for v in labels):
             raise ValueError(labels)
         self._check_cells(cell, metric.cell_count + self._extra_cells)
-        series = SeriesRecord(metric, tuple(labels), cell)
+        series = SeriesRecord(metric, tuple(map(sys.intern, labels)), cell)  # all workers have them
         self.series.append(series)
         self._by_cell[cell] = series
 
@@ -223,13 +226,13 @@ class SegmentReader:
         if not series.metric.native or not MIN_BLOCK <= block <= MAX_BLOCK:
             raise ValueError(block)
         self._check_cells(cell, NATIVE_BUCKETS_PER_BLOCK)
-        series.blocks[block] = cell
+        series.blocks = {**series.blocks, block: cell}
 
     def _take_exemplar(self, series: SeriesRecord, number: int, cell: int) -> None:
         if series.metric.kind != "histogram" or not 0 <= number < MAX_RANGES:
             raise ValueError(number)
         self._check_cells(cell, PAIR_CELLS)
-        series.exemplars[number] = cell
+        series.exemplars = {**series.exemplars, number: cell}
 
     def _check_cells(self, cell: int, count: int) -> None:
         if cell < 0 or (cell + count) * CELL > self.header.values_size:

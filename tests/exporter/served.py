@@ -3,13 +3,36 @@
 import asyncio
 import http.client
 import re
+import threading
 from contextlib import asynccontextmanager, suppress
 
+from perfsdk_exporter.collection import Collection
 from perfsdk_exporter.listening import listen, parse_address
 from perfsdk_exporter.server import make_application, serving
 
+OWN = "?name[]=perfsdk_exporter_refusals"
 POLL_SECONDS = 0.01
 DEADLINE_SECONDS = 20
+
+
+class Double:
+    """A collector that gives these families, when it may: `go` is set at first."""
+
+    def __init__(self, *families):
+        self.families = families
+        self.started, self.go = threading.Event(), threading.Event()
+        self.go.set()
+        self.collections = 0
+
+    def collect(self):
+        """Tell that it was asked, wait until it may answer."""
+        self.started.set()
+        assert self.go.wait(DEADLINE_SECONDS)
+        self.collections += 1
+        segments = {"live": 0, "dead": 0, "unreadable": 0}
+        return Collection(
+            families=list(self.families), directory=None, explanation="", segments=segments
+        )
 
 
 @asynccontextmanager
@@ -64,7 +87,7 @@ async def ended(reader):
 
 async def refusals(port, **options):
     """How many refusals the page tells, by reason; those that are 0 are left out."""
-    _, _, page = await ask(port, "/metrics", **options)
+    _, _, page = await ask(port, f"/metrics{OWN}", **options)
     found = re.findall(
         r'^perfsdk_exporter_refusals_total\{reason="(\w+)"\} (.+)$', page.decode(), re.MULTILINE
     )

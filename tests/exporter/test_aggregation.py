@@ -373,7 +373,7 @@ class Process:
     def series(self, label):
         found = next((one for one in self.group.series if one.labels == (label,)), None)
         if found is None:
-            found = SeriesRecord(NATIVE, (label,), len(self.values))
+            found = SeriesRecord(NATIVE, (label,), len(self.values), {})
             self.values.extend([0.0] * NATIVE.cell_count)
             self.group.series.append(found)
             self.described += 1

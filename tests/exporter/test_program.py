@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,11 @@ from perfsdk.catalog import METRICS
 from perfsdk.version import __version__
 from perfsdk_exporter.__main__ import main
 from perfsdk_exporter.listening import listen, parse_address
+from tests.exporter.certificates import Authority
 from tests.exporter.conftest import REQUESTS
-from tests.servers import require, start_process
+from tests.servers import query, require, start_process, start_prometheus, wait_until
 
+EXAMPLES = Path(__file__).parents[2] / "exporter" / "examples"
 PROGRAM = [sys.executable, "-m", "perfsdk_exporter"]
 # The default directory of a test must not be the one of the machine.
 PROGRAM_WITH_ROOT = """
@@ -234,6 +237,10 @@ def only_line(capsys):
         (["--dir", ""], "give the path of a directory"),
         (["--dir"], "expected one argument"),
         (["--web.listen", ":0"], "unrecognized arguments"),
+        (["--web.config.file", ""], "give the path of a file"),
+        (["--web.max-requests", "-1"], "give a number from 0 to 1000000"),
+        (["--web.max-requests", "many"], "give a number from 0 to 1000000"),
+        (["--web.max-connections", "0"], "give a number from 1"),
     ],
 )
 def test_wrong_flags(arguments, part, capsys):
@@ -250,6 +257,46 @@ def test_a_directory_that_is_a_file(below, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["--dir", str(tmp_path / "file" / below)]) == 2
     assert "ot a directory" in only_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (None, "No such file or directory; give a file we may read"),
+        ("basic_auth_users: {a: b}", "basic_auth_users.a: not a bcrypt hash; make one with"),
+        ("tls_server_config: {cert_file: x, key_file: y}", "cert_file: "),
+    ],
+)
+def test_a_wrong_web_configuration(text, part, tmp_path, capsys):
+    """One line with file and key, exit code 2."""
+    path = tmp_path / "web.yml"
+    if text is not None:
+        path.write_text(text)
+    assert main(["--dir", str(tmp_path), "--web.config.file", str(path)]) == 2
+    line = only_line(capsys)
+    assert f"--web.config.file {path}: " in line
+    assert part in line
+
+
+def test_prometheus_gets_in(tmp_path, directory):
+    """The example with TLS and a password, and a real Prometheus that knows both."""
+    authority = Authority(tmp_path)
+    authority.issue("server", "127.0.0.1")
+    config = shutil.copy(EXAMPLES / "web-config.yml", tmp_path)
+    log = tmp_path / "log"
+    with exporter(log, "--dir", directory, "--web.config.file", config) as process:
+        (port,) = process.ports
+        options = {
+            "scheme": "https",
+            "tls_config": {"ca_file": str(authority.cert_file)},
+            "basic_auth": {"username": "prometheus", "password": "change me"},
+        }
+        target = f"127.0.0.1:{port}"
+        with start_prometheus(tmp_path, [target], scrape_options=options) as prometheus:
+            wait_until(lambda: [s for s in query(prometheus.url, "up") if s.value == 1])
+    assert f"url=https://{target}/metrics basic_auth=True client_certificates=False" in (
+        log.read_text()
+    )
 
 
 def test_a_taken_port(tmp_path, capsys):
