@@ -25,7 +25,7 @@ def segment(*series, started=1.0):
     """What a process recorded: `(metric, labels, cells, {block: counts})`."""
     values, records = array("d"), []
     for metric, labels, cells, *blocks in series:
-        record = SeriesRecord(metric, labels, len(values))
+        record = SeriesRecord(metric, labels, len(values), {})
         values.extend(cells)
         for block, counts in (blocks[0] if blocks else {}).items():
             record.blocks[block] = len(values)

@@ -5,15 +5,18 @@ import base64
 import http.client
 import ssl
 import subprocess
+import threading
 from contextlib import asynccontextmanager
 
 import bcrypt
 import pytest
 
+from perfsdk_exporter import access
 from perfsdk_exporter import protection as protection_module
+from perfsdk_exporter.authentication import Passwords
 from perfsdk_exporter.protection import Protection
 from tests.exporter.certificates import Authority, replace
-from tests.exporter.served import ask, refusals, served, until
+from tests.exporter.served import DEADLINE_SECONDS, ask, refusals, served, until
 from tests.servers import require
 
 TLS = "cert_file: server.crt, key_file: server.key"
@@ -210,30 +213,23 @@ async def test_passwords_that_wait(protected, monkeypatch):
     async with protected(USERS) as port:
         right = {"Authorization": basic("anna", "secret")}
         assert (await ask(port, **right))[0] == 200
-        may_check = threading.Event()
-        monkeypatch.setattr(access, "_MAX_WAITING", 2)
+        monkeypatch.setattr(access, "_MAX_WAITING", 0)
+        checking, may_check = threading.Event(), threading.Event()
         check = Passwords.check
-        monkeypatch.setattr(
-            Passwords, "check", lambda *args: may_check.wait(DEADLINE_SECONDS) and check(*args)
-        )
-        guessing = []
-        for number in range(3):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            header = f"Authorization: {basic('anna', number)}"
-            writer.write(f"GET / HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
-            guessing.append(writer)
 
-        async def full():
-            status, _, body = await ask(port, Authorization=basic("anna", "one more"))
-            return status == 503 and body == b"Too many passwords to check; try again later.\n"
+        def wait(*args):
+            checking.set()
+            assert may_check.wait(DEADLINE_SECONDS)
+            return check(*args)
 
-        # Until all three wait this one waits too, and would wait for the others.
-        await until_waiting(port, 3)
-        assert await full()
+        monkeypatch.setattr(Passwords, "check", wait)
+        first = asyncio.create_task(ask(port, Authorization=basic("anna", "1")))
+        await asyncio.to_thread(checking.wait)
+        status, _, body = await ask(port, Authorization=basic("anna", "2"))
+        assert (503, b"Too many passwords to check; try again later.\n") == (status, body)
         assert (await ask(port, **right))[0] == 200
         may_check.set()
-        for writer in guessing:
-            writer.close()
+        assert (await first)[0] == 401
 
 
 async def test_the_rate_limit(protected):
