@@ -204,6 +204,7 @@ COUNTERS: dict[str, dict[tuple[str, ...], Amount]] = {
         for cache, (rate, hits) in _LOOKUPS.items()
         for result, share in (("hit", hits), ("miss", _rest(hits)))
     },
+    catalog.PROCESS_CPU_SECONDS.name: {("0",): 0.31, ("1",): 0.24},
     catalog.INTERNAL_ERRORS.name: {("redis",): since_release(0.0, 0.002)},
     catalog.DROPPED_SERIES.name: {
         (catalog.CACHE_REQUESTS.name, "cache_name"): since_release(0.0, 0.01)
@@ -225,6 +226,17 @@ GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
     catalog.CACHE_MAX_ENTRIES.name: {
         ("cachetools", "load_product"): 2000,
         ("cachetools", "load_prices"): 512,
+    },
+    catalog.PROCESS_RESIDENT_MEMORY.name: {
+        ("0",): lambda age: 140e6 - 4e3 * age,
+        ("1",): lambda age: 120e6 + 2e6 * math.sin(age / 300),
+    },
+    catalog.PROCESS_VIRTUAL_MEMORY.name: {("0",): 900e6, ("1",): 880e6},
+    catalog.PROCESS_START_TIME.name: {("0",): 1.7e9, ("1",): 1.7e9 + 3600},
+    catalog.PROCESS_OPEN_FDS.name: {("0",): 41, ("1",): lambda age: 48 + round(age / 600)},
+    catalog.PROCESS_MAX_FDS.name: {("0",): 1024, ("1",): 1024},
+    catalog.PYTHON_INFO.name: {
+        (worker, "CPython", "3", "11", "2", "3.11.2"): 1 for worker in ("0", "1")
     },
     catalog.WORKERS.name: {(): lambda age: 3 if 1740 < age < RELEASE_SECONDS_AGO else 4},
     catalog.INTEGRATION_INFO.name: {
