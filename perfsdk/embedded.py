@@ -15,14 +15,14 @@ from urllib.parse import parse_qs
 from perfsdk import guard
 from perfsdk.wrapping.patches import Patches
 from perfsdk_exporter.collection import Collection, Collector
-from perfsdk_exporter.compression import compress
-from perfsdk_exporter.exposition import OWN_PREFIX
 from perfsdk_exporter.families import Family
+from perfsdk_exporter.formats.compression import compress
+from perfsdk_exporter.formats.exposition import OWN_PREFIX
+from perfsdk_exporter.formats.negotiation import choose_encoding, choose_format
 from perfsdk_exporter.location import Location
-from perfsdk_exporter.negotiation import choose_encoding, choose_format
-from perfsdk_exporter.reaping import Reaper
-from perfsdk_exporter.refusals import RefusalError
-from perfsdk_exporter.scraping import Scrapes, named, timeout_seconds
+from perfsdk_exporter.reaping.reaper import Reaper
+from perfsdk_exporter.web.refusals import RefusalError
+from perfsdk_exporter.web.scraping import Scrapes, named, timeout_seconds
 
 MAX_SCRAPES = 10
 """Requests for the page that one process works for at the same time; further ones get 503."""

@@ -18,8 +18,8 @@ from perfsdk.integrations import INTEGRATIONS
 from perfsdk.store.reader import find_segments
 from perfsdk.testing import Recording
 from perfsdk_exporter.collection import Collector
-from perfsdk_exporter.exposition import OPENMETRICS, TEXT, Format
-from perfsdk_exporter.protobuf import PROTOBUF
+from perfsdk_exporter.formats.exposition import OPENMETRICS, TEXT, Format
+from perfsdk_exporter.formats.protobuf import PROTOBUF
 from tests.e2e.running import start_exporter, start_uvicorn
 from tests.frameworks.driving import answering, part, start
 from tests.servers import http_get, wait_until

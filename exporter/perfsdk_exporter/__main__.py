@@ -11,17 +11,17 @@ from contextlib import suppress
 from perfsdk.store.directory import DirectoryError
 from perfsdk.version import __version__
 from perfsdk_exporter.collection import Collector
-from perfsdk_exporter.connections import Limits
 from perfsdk_exporter.flags import DEFAULT_PORT, PROGRAM, WRONG_USE, make_parser
-from perfsdk_exporter.listening import Address, AddressError, listen
 from perfsdk_exporter.location import Location
 from perfsdk_exporter.logs import configure_logging
-from perfsdk_exporter.multiproc import MultiprocFiles
-from perfsdk_exporter.protection import Protection
-from perfsdk_exporter.reaping import Reaper
-from perfsdk_exporter.reaping_thread import ReapingThread
-from perfsdk_exporter.sections import WebConfigError
-from perfsdk_exporter.server import make_application, serve
+from perfsdk_exporter.multiproc.reading import MultiprocFiles
+from perfsdk_exporter.reaping.reaper import Reaper
+from perfsdk_exporter.reaping.thread import ReapingThread
+from perfsdk_exporter.web.connections import Limits
+from perfsdk_exporter.web.listening import Address, AddressError, listen
+from perfsdk_exporter.web.protection import Protection
+from perfsdk_exporter.web.sections import WebConfigError
+from perfsdk_exporter.web.server import make_application, serve
 
 CANNOT_SERVE = 1
 

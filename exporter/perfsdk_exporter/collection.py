@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perfsdk.store.directory import DirectoryError
-from perfsdk_exporter.aggregation import Aggregator
-from perfsdk_exporter.descriptions import LeftOut, Reason
-from perfsdk_exporter.discovery import Segments, SegmentSnapshot, Unreadable
-from perfsdk_exporter.exposition import without_clashes
 from perfsdk_exporter.families import Family
+from perfsdk_exporter.formats.exposition import without_clashes
 from perfsdk_exporter.location import Location
-from perfsdk_exporter.multiproc import MultiprocFiles
-from perfsdk_exporter.reaping import Tally
+from perfsdk_exporter.multiproc.reading import MultiprocFiles
+from perfsdk_exporter.reaping.reaper import Tally
+from perfsdk_exporter.segments.aggregation import Aggregator
+from perfsdk_exporter.segments.descriptions import LeftOut, Reason
+from perfsdk_exporter.segments.discovery import Segments, SegmentSnapshot, Unreadable
 from perfsdk_exporter.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)

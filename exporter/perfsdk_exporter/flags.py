@@ -9,11 +9,11 @@ from typing import NoReturn
 from urllib.parse import unquote
 
 from perfsdk.version import __version__
-from perfsdk_exporter.connections import Limits
-from perfsdk_exporter.listening import Address, AddressError, parse_address
 from perfsdk_exporter.logs import FORMATS, LEVELS
-from perfsdk_exporter.reaping import RETENTION_SECONDS
-from perfsdk_exporter.server import MAX_REQUESTS
+from perfsdk_exporter.reaping.reaper import RETENTION_SECONDS
+from perfsdk_exporter.web.connections import Limits
+from perfsdk_exporter.web.listening import Address, AddressError, parse_address
+from perfsdk_exporter.web.server import MAX_REQUESTS
 
 PROGRAM = "perfsdk-exporter"
 DEFAULT_PORT = 8979

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.process_collector import ProcessCollector
 
 from perfsdk.version import __version__
-from perfsdk_exporter.descriptions import REASONS, Reason
 from perfsdk_exporter.families import Family
-from perfsdk_exporter.reaping import Tally
+from perfsdk_exporter.reaping.reaper import Tally
+from perfsdk_exporter.segments.descriptions import REASONS, Reason
 
 STATES = ("live", "dead", "unreadable")
 

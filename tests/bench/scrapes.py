@@ -61,9 +61,9 @@ def label_values(series):
 
 def prepare_perfsdk(workers, series, dead):
     from perfsdk_exporter.collection import Collector
-    from perfsdk_exporter.exposition import TEXT
+    from perfsdk_exporter.formats.exposition import TEXT
     from perfsdk_exporter.location import Location
-    from perfsdk_exporter.reaping import Reaper
+    from perfsdk_exporter.reaping.reaper import Reaper
 
     directory = Path(os.environ["PERFSDK_DIR"])
     living = [Worker(directory, series) for _ in range(workers)]

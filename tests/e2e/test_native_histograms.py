@@ -17,11 +17,11 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from perfsdk.catalog import HTTP14, HTTP_SERVER_REQUEST_DURATION, METRICS
 from perfsdk.testing import Recording
-from perfsdk_exporter.compression import compress
-from perfsdk_exporter.exposition import OPENMETRICS, TEXT
 from perfsdk_exporter.families import Exemplar, Family, Histogram, Native
-from perfsdk_exporter.negotiation import choose_encoding, choose_format
-from perfsdk_exporter.protobuf import PROTOBUF
+from perfsdk_exporter.formats.compression import compress
+from perfsdk_exporter.formats.exposition import OPENMETRICS, TEXT
+from perfsdk_exporter.formats.negotiation import choose_encoding, choose_format
+from perfsdk_exporter.formats.protobuf import PROTOBUF
 from tests.e2e.running import start_exporter
 from tests.servers import HOST, free_port, http_get, query, start_prometheus, wait_until
 

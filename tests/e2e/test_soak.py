@@ -15,8 +15,8 @@ from collections import defaultdict
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from perfsdk_exporter.exposition import OPENMETRICS, TEXT
-from perfsdk_exporter.protobuf import PROTOBUF
+from perfsdk_exporter.formats.exposition import OPENMETRICS, TEXT
+from perfsdk_exporter.formats.protobuf import PROTOBUF
 from tests.exporter.decoded import decode
 from tests.servers import HOST, free_port, wait_until
 

@@ -4,8 +4,8 @@ import math
 
 from prometheus_client.utils import floatToGoString
 
-from perfsdk_exporter.exposition import OWN_PREFIX
-from perfsdk_exporter.schema import MetricFamily
+from perfsdk_exporter.formats.exposition import OWN_PREFIX
+from perfsdk_exporter.formats.schema import MetricFamily
 
 
 def decode(page):

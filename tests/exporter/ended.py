@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from fractions import Fraction
 
 from perfsdk.store.writer import Writer
-from perfsdk_exporter.archive_reader import ARCHIVE
-from perfsdk_exporter.discovery import Segments
+from perfsdk_exporter.reaping.archive_reader import ARCHIVE
+from perfsdk_exporter.segments.discovery import Segments
 
 SIZE_BYTES = 64 << 10
 KEPT = {ARCHIVE, "archive.lock"}

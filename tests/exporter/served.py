@@ -7,8 +7,8 @@ import threading
 from contextlib import asynccontextmanager, suppress
 
 from perfsdk_exporter.collection import Collection
-from perfsdk_exporter.listening import listen, parse_address
-from perfsdk_exporter.server import make_application, serving
+from perfsdk_exporter.web.listening import listen, parse_address
+from perfsdk_exporter.web.server import make_application, serving
 
 OWN = "?name[]=perfsdk_exporter_refusals"
 POLL_SECONDS = 0.01

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.reader import SeriesRecord
-from perfsdk_exporter.aggregation import Aggregator
-from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
 from perfsdk_exporter.families import Histogram, Native
+from perfsdk_exporter.segments.aggregation import Aggregator
+from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup
 
 NOW = 1000.0
 

@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from perfsdk.store import format as segment_format
 from perfsdk.store.description import describe, parse_metric
 from perfsdk.store.format import FormatError, unpack_header
-from perfsdk_exporter.archive import read_archive, write_archive
-from perfsdk_exporter.archive_reader import ARCHIVE, CurrentArchive, DamagedError, open_archive
-from perfsdk_exporter.folding import MetricTotals, Total
+from perfsdk_exporter.reaping.archive import read_archive, write_archive
+from perfsdk_exporter.reaping.archive_reader import (
+    ARCHIVE,
+    CurrentArchive,
+    DamagedError,
+    open_archive,
+)
+from perfsdk_exporter.reaping.folding import MetricTotals, Total
 from tests.store.metrics import COUNTER, NATIVE
 
 COUNTS = parse_metric(describe(COUNTER))

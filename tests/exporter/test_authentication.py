@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsdk_exporter import authentication
-from perfsdk_exporter.authentication import Credentials, Passwords, read_credentials
-from perfsdk_exporter.protection import TokenBucket
-from perfsdk_exporter.web_config import RateLimit
+from perfsdk_exporter.web import authentication
+from perfsdk_exporter.web.authentication import Credentials, Passwords, read_credentials
+from perfsdk_exporter.web.protection import TokenBucket
+from perfsdk_exporter.web.web_config import RateLimit
 
 LONG = b"p" * 100
 

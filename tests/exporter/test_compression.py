@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsdk_exporter import compression
-from perfsdk_exporter.compression import ENCODINGS, compress
+from perfsdk_exporter.formats import compression
+from perfsdk_exporter.formats.compression import ENCODINGS, compress
 
 DECOMPRESS = {"identity": bytes, "gzip": gzip.decompress}
 if compression.zstd:
@@ -77,8 +77,8 @@ def test_without_zstd_in_the_interpreter_it_is_not_offered():
     """Python can be built without it; then gzip is what there is."""
     code = (
         "import sys; sys.modules['backports.zstd'] = sys.modules['compression'] = None\n"
-        "from perfsdk_exporter.compression import ENCODINGS, compress\n"
-        "from perfsdk_exporter.negotiation import choose_encoding\n"
+        "from perfsdk_exporter.formats.compression import ENCODINGS, compress\n"
+        "from perfsdk_exporter.formats.negotiation import choose_encoding\n"
         "assert ENCODINGS == ('gzip',)\n"
         "assert choose_encoding('zstd, gzip;q=0.1') == 'gzip'\n"
         "assert choose_encoding('zstd') == 'identity'\n"

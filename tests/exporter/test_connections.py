@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from perfsdk_exporter.connections import Limits
 from perfsdk_exporter.families import Family
-from perfsdk_exporter.protection import Protection
+from perfsdk_exporter.web.connections import Limits
+from perfsdk_exporter.web.protection import Protection
 from tests.exporter.certificates import Authority
 from tests.exporter.served import Double, ended, refusals, served, until
 

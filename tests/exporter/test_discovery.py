@@ -15,10 +15,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from perfsdk.store import format as segment_format
 from perfsdk.store.format import Header, pack_header, pack_record
 from perfsdk.store.reader import find_segments
-from perfsdk_exporter.archive import write_archive
-from perfsdk_exporter.discovery import Segments
-from perfsdk_exporter.exposition import render_openmetrics
-from perfsdk_exporter.reaping import Reaper
+from perfsdk_exporter.formats.exposition import render_openmetrics
+from perfsdk_exporter.reaping.archive import write_archive
+from perfsdk_exporter.reaping.reaper import Reaper
+from perfsdk_exporter.segments.discovery import Segments
 from tests.exporter.conftest import ACTIVE, REQUESTS, SECONDS, collecting
 
 SERIES = [
@@ -238,7 +238,7 @@ def test_a_file_that_vanishes_meanwhile_is_normal(
     """Between listing and opening a file may go; that is neither counted nor logged."""
     write(segment_directory, (REQUESTS, ("/a",), [1.0]))
     found = [*segment_directory.iterdir(), segment_directory / "gone.seg"]
-    monkeypatch.setattr("perfsdk_exporter.discovery.find_segments", lambda _: found)
+    monkeypatch.setattr("perfsdk_exporter.segments.discovery.find_segments", lambda _: found)
     caplog.set_level(logging.WARNING)
     collection = collector.collect()
     expected = {"requests_total": {("/a",): 1.0}}
@@ -261,7 +261,7 @@ def test_an_archive_that_is_replaced_meanwhile(write, segment_directory, monkeyp
             write(segment_directory, (REQUESTS, ("/a",), [4.0])).close()
         return paths
 
-    monkeypatch.setattr("perfsdk_exporter.discovery.find_segments", listing)
+    monkeypatch.setattr("perfsdk_exporter.segments.discovery.find_segments", listing)
     segments = Segments()
     snapshots, unreadable = segments.read(segment_directory)
     segments.close()
@@ -279,7 +279,7 @@ def test_an_archive_that_is_replaced_for_ever(segment_directory, monkeypatch):
         write_archive(directory, {}, (), now=1.0)
         return []
 
-    monkeypatch.setattr("perfsdk_exporter.discovery.find_segments", listing)
+    monkeypatch.setattr("perfsdk_exporter.segments.discovery.find_segments", listing)
     with pytest.raises(OSError, match="faster than it is read"):
         Segments().read(segment_directory)
 

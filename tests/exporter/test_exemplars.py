@@ -6,9 +6,9 @@ from pathlib import Path
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.exemplars import PAIR_CELLS, write_exemplar
 from perfsdk.store.reader import SeriesRecord
-from perfsdk_exporter.aggregation import Aggregator
-from perfsdk_exporter.discovery import SegmentSnapshot, SeriesGroup
 from perfsdk_exporter.families import Exemplar
+from perfsdk_exporter.segments.aggregation import Aggregator
+from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup
 
 BOUNDS = (0.1, 1.0)
 METRIC = MetricRecord("m", "histogram", "", "Help.", ("r",), BOUNDS, "sum", native=False)

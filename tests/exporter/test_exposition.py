@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
-from perfsdk_exporter.exposition import render_openmetrics, render_text, without_clashes
 from perfsdk_exporter.families import Exemplar, Family, Histogram
+from perfsdk_exporter.formats.exposition import render_openmetrics, render_text, without_clashes
 
 
 def text_page(families):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from perfsdk.store.description import describe, parse_metric
 from perfsdk.store.reader import SeriesRecord
-from perfsdk_exporter.cells import MAX_COUNT, MAX_TOTAL
-from perfsdk_exporter.folding import Ended, RefusedError, apply, drop, fold, old_series
+from perfsdk_exporter.reaping.folding import Ended, RefusedError, apply, drop, fold, old_series
+from perfsdk_exporter.segments.cells import MAX_COUNT, MAX_TOTAL
 from tests.store.metrics import ACTIVE, COUNTER, NATIVE, SECONDS
 
 COUNTS = parse_metric(describe(COUNTER))

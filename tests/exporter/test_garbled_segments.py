@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from perfsdk.catalog import Metric
 from perfsdk.store.format import PAGE, unpack_header
 from perfsdk.store.writer import Writer
-from perfsdk_exporter.aggregation import Aggregator
-from perfsdk_exporter.discovery import Segments
-from perfsdk_exporter.exposition import render_openmetrics, render_text
-from perfsdk_exporter.protobuf import render_protobuf
+from perfsdk_exporter.formats.exposition import render_openmetrics, render_text
+from perfsdk_exporter.formats.protobuf import render_protobuf
+from perfsdk_exporter.segments.aggregation import Aggregator
+from perfsdk_exporter.segments.discovery import Segments
 
 EXAMPLES = int(os.environ.get("PERFSDK_FUZZ_EXAMPLES", "1500"))
 """All of them together; `make soak` takes a hundred thousand."""

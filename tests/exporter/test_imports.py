@@ -20,7 +20,7 @@ def test_the_exporter_loads_no_part_of_the_application_side():
     """Importing the program loads neither the SDK's half nor the libraries that it measures."""
     code = "import perfsdk_exporter.__main__, sys; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
-    assert "perfsdk_exporter.server" in loaded
+    assert "perfsdk_exporter.web.server" in loaded
     assert not set(FORBIDDEN) & set(loaded)
 
 

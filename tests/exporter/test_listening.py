@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from perfsdk_exporter.listening import Address, AddressError, address_of, listen, parse_address
+from perfsdk_exporter.web.listening import Address, AddressError, address_of, listen, parse_address
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.values import MultiProcessValue, close_all_multiprocess_files
 
-from perfsdk_exporter.multiproc import MultiprocFiles
-from perfsdk_exporter.multiproc_files import Buffer, UnusableError, ValuesFile
+from perfsdk_exporter.multiproc.files import Buffer, UnusableError, ValuesFile
+from perfsdk_exporter.multiproc.reading import MultiprocFiles
 
 MODES = sorted(Gauge._MULTIPROC_MODES)
 BOUNDS = (0.5, 1.0, 2_000_000.0)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsdk_exporter.exposition import OPENMETRICS, TEXT
-from perfsdk_exporter.negotiation import accepts_gzip, choose_encoding, choose_format
-from perfsdk_exporter.protobuf import PROTOBUF
+from perfsdk_exporter.formats.exposition import OPENMETRICS, TEXT
+from perfsdk_exporter.formats.negotiation import accepts_gzip, choose_encoding, choose_format
+from perfsdk_exporter.formats.protobuf import PROTOBUF
 
 DELIMITED = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as text
 from perfsdk.catalog import METRICS
 from perfsdk.version import __version__
 from perfsdk_exporter.__main__ import main
-from perfsdk_exporter.listening import listen, parse_address
+from perfsdk_exporter.web.listening import listen, parse_address
 from tests.exporter.certificates import Authority
 from tests.exporter.conftest import REQUESTS
 from tests.servers import query, require, start_process, start_prometheus, wait_until

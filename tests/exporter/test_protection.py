@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from perfsdk_exporter.protection import Protection
+from perfsdk_exporter.web.protection import Protection
 from tests.exporter.certificates import Authority, encrypted_key, replace
 
 HASH = "$2b$04$jzQ4y/NjVQkmnbPkEj4u1OYL2Jcbv2Ff1EsZ8LUMMROwHBTLCtQlC"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfsdk_exporter.families import Exemplar, Family, Histogram, Native
-from perfsdk_exporter.protobuf import PROTOBUF, ZERO_THRESHOLD, render_protobuf
-from perfsdk_exporter.schema import MetricFamily
+from perfsdk_exporter.formats.protobuf import PROTOBUF, ZERO_THRESHOLD, render_protobuf
+from perfsdk_exporter.formats.schema import MetricFamily
 
 ONE = Exemplar("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", 0.5, 1_700_000_000.25)
 OTHER = Exemplar("1" * 32, "2" * 16, 7.5, 1_700_000_001.0)
@@ -341,7 +341,7 @@ other = pool.FindMessageTypeByName("io.prometheus.client.MetricFamily")
 assert b"\\x08\\x05" == message_factory.GetMessageClass(other)(other=5).SerializeToString()
 """
 OUR_DECLARATION = """
-from perfsdk_exporter.schema import MetricFamily
+from perfsdk_exporter.formats.schema import MetricFamily
 assert b"\\x0a\\x01m" == MetricFamily(name="m").SerializeToString()
 """
 

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from perfsdk_exporter import reaping
-from perfsdk_exporter.archive import read_archive
-from perfsdk_exporter.archive_lock import archive_lock
-from perfsdk_exporter.archive_reader import ARCHIVE
-from perfsdk_exporter.discovery import Segments
-from perfsdk_exporter.reaping import Reaper
+from perfsdk_exporter.reaping import reaper as reaping
+from perfsdk_exporter.reaping.archive import read_archive
+from perfsdk_exporter.reaping.archive_lock import archive_lock
+from perfsdk_exporter.reaping.archive_reader import ARCHIVE
+from perfsdk_exporter.reaping.reaper import Reaper
+from perfsdk_exporter.segments.discovery import Segments
 from tests.exporter.ended import KEPT, ended, living, reading, sums
 from tests.store.metrics import ACTIVE, COUNTER, EVERY_KIND, NATIVE, SECONDS
 
@@ -451,7 +451,7 @@ def test_a_directory_that_cannot_be_written(directory, clocks, warnings, monkeyp
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from perfsdk_exporter.reaping import Reaper
+from perfsdk_exporter.reaping.reaper import Reaper
 os.setgid(65534)
 os.setuid(65534)
 reaper = Reaper()

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from perfsdk_exporter.reaping import Reaper
+from perfsdk_exporter.reaping.reaper import Reaper
 from tests.exporter.ended import KEPT, ended, in_killable_child, living, reading, sums
 from tests.store.metrics import ACTIVE, COUNTER, NATIVE, SECONDS
 

@@ -11,12 +11,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from perfsdk_exporter.collection import Collector
-from perfsdk_exporter.compression import zstd
 from perfsdk_exporter.families import Family, Histogram
+from perfsdk_exporter.formats.compression import zstd
 from perfsdk_exporter.location import Location
-from perfsdk_exporter.refusals import REASONS
-from perfsdk_exporter.scraping import named, timeout_seconds
-from perfsdk_exporter.server import make_application
+from perfsdk_exporter.web.refusals import REASONS
+from perfsdk_exporter.web.scraping import named, timeout_seconds
+from perfsdk_exporter.web.server import make_application
 from tests.exporter.conftest import ACTIVE
 from tests.exporter.served import Double, ask, refusals, served, until
 

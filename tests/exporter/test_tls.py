@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import bcrypt
 import pytest
 
-from perfsdk_exporter import access
-from perfsdk_exporter import protection as protection_module
-from perfsdk_exporter.authentication import Passwords
-from perfsdk_exporter.protection import Protection
+from perfsdk_exporter.web import access
+from perfsdk_exporter.web import protection as protection_module
+from perfsdk_exporter.web.authentication import Passwords
+from perfsdk_exporter.web.protection import Protection
 from tests.exporter.certificates import Authority, replace
 from tests.exporter.served import DEADLINE_SECONDS, ask, refusals, served, until
 from tests.servers import require

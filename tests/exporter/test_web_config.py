@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfsdk_exporter.protection import Protection
-from perfsdk_exporter.sections import WebConfigError, parse
-from perfsdk_exporter.tls_settings import _CIPHERS, _CURVES
-from perfsdk_exporter.web_config import RateLimit, read_web_config
+from perfsdk_exporter.web.protection import Protection
+from perfsdk_exporter.web.sections import WebConfigError, parse
+from perfsdk_exporter.web.tls_settings import _CIPHERS, _CURVES
+from perfsdk_exporter.web.web_config import RateLimit, read_web_config
 from tests.exporter.certificates import Authority, encrypted_key
 from tests.servers import require
 

@@ -1,0 +1,1 @@
+"""How a page is asked for, written and compressed."""

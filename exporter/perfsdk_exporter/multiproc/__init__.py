@@ -1,0 +1,1 @@
+"""The files of prometheus_client's multi-process mode."""

@@ -1,0 +1,1 @@
+"""Processes that ended: folded into an archive, their files removed."""

@@ -1,0 +1,1 @@
+"""What living processes have recorded, read and added up."""
