@@ -8,6 +8,7 @@ from grafana.tables import Column, table
 from perfsdk import catalog
 
 BY = ("instance", "worker")
+PYTHON = ("implementation", "version")
 LEGEND = "{{instance}} {{worker}}"
 NONE = "No live workers"
 
@@ -65,13 +66,16 @@ def _table() -> Json:
     return table(
         "Every worker",
         "Every living worker. A worker that is much younger than the others was started again:"
-        " recycled by its server, or dead. Its number is that of the one before.",
+        " recycled by its server, or dead. Its number is that of the one before; 'Restarts' are"
+        " those of the time range, and two between scrapes count once. Many, all the time: read"
+        " the log of the server for the reason.",
         [
             Column(title="Instance", label="instance"),
             Column(title="Worker", label="worker", width=90),
             Column(
                 title="Age", expr=f"time() - {started}", unit="s", steps=fields.NEUTRAL, width=120
             ),
+            Column(title="Restarts", expr=_restarts(), decimals=0, steps=fields.NEUTRAL, width=100),
             Column(
                 title="Resident memory",
                 expr=promql.gauge(catalog.PROCESS_RESIDENT_MEMORY, by=BY),
@@ -96,12 +100,28 @@ def _table() -> Json:
     )
 
 
+def _restarts() -> str:
+    started = promql.selector(catalog.PROCESS_START_TIME.name)
+    # A number that nobody took over is no living worker, and would be a row of its own.
+    living = f"changes({started}[{promql.ALL}]) and {started}"
+    return promql.aggregate("sum", living, BY)
+
+
 def _versions() -> Json:
-    return timeseries(
+    return table(
         "Workers by Python version",
-        "Living workers by the version of Python that runs them. Two versions for long: a"
-        " deployment that did not reach every machine.",
-        [query(promql.gauge(catalog.PYTHON_INFO, by=("version",)), "{{version}}")],
-        unit="short",
+        "Living workers by the Python that runs them. Two versions for long: a deployment that"
+        " did not reach every machine.",
+        [
+            Column(title="Python", label="version"),
+            Column(title="Implementation", label="implementation"),
+            Column(
+                title="Workers",
+                expr=promql.gauge(catalog.PYTHON_INFO, by=PYTHON),
+                decimals=0,
+                width=90,
+            ),
+        ],
+        sort_by="Workers",
         none=NONE,
     )

@@ -69,7 +69,8 @@ def openmetrics(end: int, targets: Sequence[Target] = TARGETS) -> Iterator[str]:
 def _gauge(metric: Metric, target: Target, times: range) -> Iterator[str]:
     for values, amount in GAUGES[metric.name].items():
         head = f"{metric.name}{target.braces(metric, values)}"
-        yield from (f"{head} {at(amount, times[-1] - time):g} {time}" for time in times)
+        # Enough digits for the seconds of a time since the epoch.
+        yield from (f"{head} {at(amount, times[-1] - time):.12g} {time}" for time in times)
 
 
 def _counter(metric: Metric, target: Target, times: range) -> Iterator[str]:

@@ -232,7 +232,7 @@ GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
         ("1",): lambda age: 120e6 + 2e6 * math.sin(age / 300),
     },
     catalog.PROCESS_VIRTUAL_MEMORY.name: {("0",): 900e6, ("1",): 880e6},
-    catalog.PROCESS_START_TIME.name: {("0",): 1.7e9, ("1",): 1.7e9 + 3600},
+    catalog.PROCESS_START_TIME.name: {("0",): 1.7e9, ("1",): since_release(1.7e9, 1.7e9 + 3600)},
     catalog.PROCESS_OPEN_FDS.name: {("0",): 41, ("1",): lambda age: 48 + round(age / 600)},
     catalog.PROCESS_MAX_FDS.name: {("0",): 1024, ("1",): 1024},
     catalog.PYTHON_INFO.name: {

@@ -146,6 +146,18 @@ def test_a_failed_request_counts_once(history):
     assert {0.0} == set(failed.values())
 
 
+def test_a_restart_counts_for_the_worker_that_was_started_again(history):
+    """A start time that changed once is one restart of that number, and none of the others."""
+    board = BOARDS["perfsdk-service.json"]
+    (panel,) = [panel for panel in panels(board) if panel["title"] == "Every worker"]
+    (expr,) = [t["expr"] for t in panel["targets"] if "changes(" in t["expr"]]
+    expr = interpolate(board, expr, job=IN_A_CLUSTER.job)
+    result = history.ask("query", query=expr, time=history.end)["result"]
+    expected = {(IN_A_CLUSTER.instance, "0"): "0", (IN_A_CLUSTER.instance, "1"): "1"}
+    found = {(r["metric"]["instance"], r["metric"]["worker"]): r["value"][1] for r in result}
+    assert expected == found
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_variables_offer_values(history, name):
     """Each list has something to choose, and follows the ones before it."""
