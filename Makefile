@@ -17,7 +17,7 @@ say := @printf '==> %s\n'
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
-	@echo "ARGS=... is handed to demo, test and bench: make test ARGS='-k redis -x'"
+	@echo "ARGS=... is handed to demo, test, bench and soak: make test ARGS='-k redis -x'"
 
 demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit rate
 	@$(VENV)/bin/perfsdk demo $(ARGS)
