@@ -214,7 +214,6 @@ class Instrumentation:
     def _opened(self) -> None:
         """A segment was made, for the first time or after a fork: say who writes it."""
         try:
-            self.process.hide()
             self.recorder.gauge(WORKERS).set((), 1.0)
             self.libraries.write()
             self._write_target_info()

@@ -66,7 +66,7 @@ class Process:
                 self._write(str(number))
 
     def hide(self) -> None:
-        """Unset all gauges: those of another number, or inherited by a forked child as zeros."""
+        """Unset all gauges: they have another worker number."""
         for family in (*self._gauges.values(), self._python_info):
             for labels in list(family):
                 family.set(labels, math.nan)
