@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from perfsdk_exporter.multiproc.files import Indices, Reals
+from perfsdk_exporter.segments.cells import add_exactly
 
 Flags = NDArray[np.bool_]
 
@@ -45,16 +46,9 @@ class Totals:
             self._high[slots] = values[newer]
             self._times[slots] = times[newer]
         else:
-            self._sum(slots, values)
+            with np.errstate(invalid="ignore", over="ignore"):
+                add_exactly(self._high, self._low, slots, values)
         self.present[slots] = True
-
-    def _sum(self, slots: Indices, values: Reals) -> None:
-        with np.errstate(invalid="ignore", over="ignore"):
-            before = self._high[slots]
-            total = before + values
-            added = total - before
-            self._low[slots] += (before - (total - added)) + (values - added)
-            self._high[slots] = total
 
     def numbers(self) -> Reals:
         """The totals; that of an absent slot is 0."""

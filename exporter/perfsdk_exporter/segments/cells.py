@@ -1,6 +1,7 @@
 """Gathers the cells of many series into arrays and tells which no process writes."""
 
 from array import array
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -56,3 +57,12 @@ def sums_of(rows: Reals) -> Reals:
     """The sum of each row; for short ones faster than the method of the array."""
     sums: Reals = np.einsum("ij->i", rows)
     return sums
+
+
+def add_exactly(high: Reals, low: Reals, at: NDArray[np.integer[Any]], values: Reals) -> None:
+    """Add to `high` at places of which none occurs twice; `low` gets what rounding takes away."""
+    before = high[at]
+    after = before + values  # Knuth's TwoSum
+    added = after - before
+    low[at] += (before - (after - added)) + (values - added)
+    high[at] = after

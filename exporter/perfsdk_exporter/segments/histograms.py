@@ -1,7 +1,5 @@
 """Adds up the histograms of all processes; one that did not change is the same object again."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from perfsdk.store.format import NATIVE_BUCKETS_PER_BLOCK
@@ -28,7 +26,6 @@ _MAX_REREAD = 100
 _MAX_MISSING = 0.01
 """Native buckets that lack more of the observations than this part are not shown."""
 _MAX_MISSING_AT_LEAST = 8
-
 
 _NOTHING = Histogram([], 0.0)
 
@@ -220,14 +217,12 @@ def _reread(member: Member, placement: Placement, position: int) -> None:
         for cell in series.blocks.values():
             snapshot.reread(cell, NATIVE_BUCKETS_PER_BLOCK)
         values = snapshot.values
-        in_blocks = sum(_sum(values[c : c + 8]) for c in series.blocks.values())
+        in_blocks = sum(
+            sum(values[cell : cell + NATIVE_BUCKETS_PER_BLOCK]) for cell in series.blocks.values()
+        )
         own = values[series.cell + 1 : series.cell + count]
-        if _sum(own[1:]) - own[0] == in_blocks + placement.missing[position]:
+        if sum(own[1:]) - own[0] == in_blocks + placement.missing[position]:
             return
-
-
-def _sum(cells: Iterable[float]) -> float:
-    return sum(cells)
 
 
 def _low_parts(member: Member, placement: Placement) -> Reals | None:

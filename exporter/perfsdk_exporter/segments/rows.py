@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 
 from perfsdk_exporter.families import Labels
-from perfsdk_exporter.segments.cells import Mask, Numbers, Reals
+from perfsdk_exporter.segments.cells import Mask, Numbers, Reals, add_exactly
 from perfsdk_exporter.segments.descriptions import Member
 from perfsdk_exporter.segments.discovery import SeriesGroup
 
@@ -172,12 +172,7 @@ class ExactSum:
 
     def add(self, rows: Numbers, values: Reals) -> None:
         """Add to rows of which none occurs twice."""
-        # What rounding took away from each sum (Knuth's TwoSum) is summed apart.
-        before = self._high[rows]
-        after = before + values
-        added = after - before
-        self._low[rows] += (before - (after - added)) + (values - added)
-        self._high[rows] = after
+        add_exactly(self._high, self._low, rows, values)
 
     def totals(self) -> Reals:
         return self._high + self._low
