@@ -29,7 +29,6 @@ from perfsdk.wrapping.patches import Patches
 MAX_REMEMBERED = 4000
 """Routes remembered by object; an application that makes routes as it goes is forgotten."""
 
-_TRACING = "perfsdk.tracing"
 _DEEPEST_STACK = 100
 
 Handle = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
@@ -63,6 +62,7 @@ def instrument_application(
     With tracing, its spans are around that.
     """
     find_route = RouteFinder(server).find
+    made: list[tuple[App, App]] = []  # what was put around, and what is inside
 
     def find_template(scope: Scope) -> str | None:
         exchange = scope.get(EXCHANGE)
@@ -72,8 +72,11 @@ def instrument_application(
 
     def wrap(stack: App) -> App:
         try:
-            middleware = Middleware(stack, server, find_route)
-            return middleware if tracing is None else tracing.around(middleware, find_template)
+            outer: App = Middleware(stack, server, find_route)
+            if tracing is not None:
+                outer = tracing.around(outer, find_template)
+            made.append((outer, stack))
+            return outer
         except Exception:
             guard.failed("starlette.wrap")
             return stack
@@ -95,7 +98,7 @@ def instrument_application(
     patches.replace(app, "build_middleware_stack", make_build)
     if app.middleware_stack is not None:
         app.middleware_stack = wrap(app.middleware_stack)
-    patches.on_undo(functools.partial(_unwrap_stack, app))
+    patches.on_undo(functools.partial(_unwrap_stack, app, made))
     patches.replace(app.router, "default", _tell_unmatched)
 
 
@@ -220,14 +223,12 @@ def _mount_label(exchange: Exchange, mount: Any) -> str:
     return exchange.prefix or "/"
 
 
-def _unwrap_stack(app: Any) -> None:
-    """Take our middleware out, wherever in the stack it is, with the spans around it."""
+def _unwrap_stack(app: Any, made: list[tuple[App, App]]) -> None:
+    """Take out of the stack what we put around something in it, wherever that is."""
     holder, attribute, stack = app, "middleware_stack", app.middleware_stack
     for _ in range(_DEEPEST_STACK):
-        inside = getattr(stack, "app", None)
-        spans = type(stack).__module__ == _TRACING
-        ours = inside if spans else stack
-        if isinstance(ours, Middleware):
-            setattr(holder, attribute, ours.app)
-            return
-        holder, attribute, stack = stack, "app", inside
+        for outer, inside in made:
+            if stack is outer:
+                setattr(holder, attribute, inside)
+                return
+        holder, attribute, stack = stack, "app", getattr(stack, "app", None)
