@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any
 from perfsdk.version import __version__
 
 if TYPE_CHECKING:
+    from perfsdk.frameworks.selection import exclude
     from perfsdk.instrumentation import instrument, uninstrument
+    from perfsdk.request import label
     from perfsdk.settings import SettingsError
 
-__all__ = ["SettingsError", "__version__", "instrument", "uninstrument"]
+__all__ = ["SettingsError", "__version__", "exclude", "instrument", "label", "uninstrument"]
 
 _HOMES = {
+    "exclude": "perfsdk.frameworks.selection",
     "instrument": "perfsdk.instrumentation",
     "uninstrument": "perfsdk.instrumentation",
+    "label": "perfsdk.request",
     "SettingsError": "perfsdk.settings",
 }
 

@@ -120,6 +120,69 @@ HTTP_SERVER_REQUEST_CACHE_CALLS = Metric(
     bounds=COUNT,
 )
 
+HTTP_SERVER_TIME_TO_FIRST_BYTE = Metric(
+    name="http_server_time_to_first_byte_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time to the first part of a streamed body that is not empty; streamed responses only.",
+    labels=("http_route",),
+    bounds=HTTP14,
+)
+HTTP_SERVER_UNCOMPRESSED = Metric(
+    name="http_server_uncompressed_bytes_total",
+    kind="counter",
+    unit="bytes",
+    help="Body bytes of compressible types sent as they are, of bodies of 1 KiB and more.",
+    labels=("http_route",),
+)
+HTTP_SERVER_REQUEST_QUEUE_DURATION = Metric(
+    name="http_server_request_queue_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time from the proxy, as it says in X-Request-Start, to the application.",
+    bounds=HTTP14,
+)
+BACKGROUND_TASK_DURATION = Metric(
+    name="background_task_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Work of a request after its last body byte, of a millisecond and more.",
+    labels=("http_route",),
+    bounds=HTTP14,
+)
+BACKGROUND_TASK_EXCEPTIONS = Metric(
+    name="background_task_exceptions_total",
+    kind="counter",
+    help="Exceptions that work after the last body byte raised.",
+    labels=("http_route",),
+)
+WEBSOCKET_ACTIVE = Metric(
+    name="websocket_server_active_connections",
+    kind="gauge",
+    help="WebSocket connections that are open.",
+    labels=("http_route",),
+)
+WEBSOCKET_DURATION = Metric(
+    name="websocket_server_connection_duration_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time from the acceptance of a WebSocket connection to its end.",
+    labels=("http_route",),
+    bounds=HTTP14,
+)
+WEBSOCKET_MESSAGES = Metric(
+    name="websocket_server_messages_total",
+    kind="counter",
+    help="WebSocket messages, by direction: received or sent.",
+    labels=("http_route", "direction"),
+)
+WEBSOCKET_CLOSES = Metric(
+    name="websocket_server_closes_total",
+    kind="counter",
+    help="WebSocket connections that ended, by close code; rejected: never accepted.",
+    labels=("http_route", "close_code"),
+)
+
 DB_CLIENT_OPERATION_DURATION = Metric(
     name="db_client_operation_duration_seconds",
     kind="histogram",
@@ -237,6 +300,13 @@ INTEGRATION_INFO = Metric(
     help="Integrations and their status: active, unsupported, failed or disabled.",
     labels=("library", "version", "status"),
     merge="max",
+)
+UNRESOLVED_ROUTES = Metric(
+    name="perfsdk_unresolved_routes_total",
+    kind="counter",
+    help="Requests whose route tells no template, by the class of the route.",
+    labels=("framework", "route"),
+    max_series=100,
 )
 INTERNAL_ERRORS = Metric(
     name="perfsdk_internal_errors_total",

@@ -7,13 +7,11 @@ totals. Reading, adding up, rendering and compression run in threads of their ow
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 from perfsdk import guard
-from perfsdk.wrapping.patches import Patches
 from perfsdk_exporter.collection import Collection, Collector
 from perfsdk_exporter.families import Family
 from perfsdk_exporter.formats.compression import compress
@@ -32,6 +30,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+FindTemplate = Callable[[Scope], str | None]
 
 _TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
 
@@ -50,26 +49,10 @@ class MetricsPage:
         self._collector: Collector | None = None
         self._scrapes: Scrapes | None = None
 
-    def around(self, app: App) -> App:
-        """Answer GET and HEAD of the path; everything else is `app`'s."""
+    def around(self, app: App, find_template: FindTemplate | None = None) -> App:
+        """Answer GET and HEAD of the path; everything else is `app`'s, also its routes."""
+        del find_template  # the page is none of them
         return Embedded(app, self)
-
-    def serve_from(self, app: Any, patches: Patches) -> None:
-        """Answer from a Starlette application, also if it serves already.
-
-        Outside of what measures it: a request for the page is not counted.
-        """
-
-        def make_build(build: Callable[[], App]) -> Callable[[], App]:
-            return lambda: self.around(build())
-
-        # Apart, for what measures the application has replaced the same attribute.
-        outermost = Patches()
-        outermost.replace(app, "build_middleware_stack", make_build)
-        patches.on_undo(outermost.undo)
-        if app.middleware_stack is not None:
-            app.middleware_stack = self.around(app.middleware_stack)
-        patches.on_undo(partial(_unwrap, app))
 
     def is_asked(self, scope: Scope) -> bool:
         """Whether a request is for the page. The path of the scope begins with the root path."""
@@ -196,8 +179,3 @@ def _is_of_all_workers(family: Family) -> bool:
 
 def _header(scope: Scope, name: bytes) -> str:
     return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
-
-
-def _unwrap(app: Any) -> None:
-    if isinstance(app.middleware_stack, Embedded):
-        app.middleware_stack = app.middleware_stack.app

@@ -1,6 +1,5 @@
 """The composition root: settings, segment, recorder, frameworks, integrations and the sampler."""
 
-import inspect
 import os
 import sys
 import weakref
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perfsdk import guard
+from perfsdk.applications import Applications, check_application, outside_of
 from perfsdk.catalog import WORKERS, Metric
 from perfsdk.exemplars import Spans
-from perfsdk.frameworks import asgi, fastapi, starlette
+from perfsdk.frameworks.asgi import Around
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.integrations import INTEGRATIONS
 from perfsdk.libraries import Libraries
@@ -25,14 +25,11 @@ from perfsdk.store.directory import DirectoryError, check_directory, segment_dir
 from perfsdk.store.writer import Writer
 from perfsdk.tracing import Tracing, span_reader
 from perfsdk.version import __version__
-from perfsdk.wrapping.patches import Patches
 
 if TYPE_CHECKING:
     from perfsdk.embedded import MetricsPage
 
-A = TypeVar("A", bound=Callable[..., Any])
-
-KNOWN = "a FastAPI or Starlette application or an ASGI callable (scope, receive, send)"
+A = TypeVar("A")
 
 
 def instrument(
@@ -46,16 +43,21 @@ def instrument(
     segment_size_bytes: int | None = None,
     sample_interval_seconds: float | None = None,
     disabled_integrations: tuple[str, ...] | None = None,
+    exclude: tuple[str, ...] | None = None,
+    route_labels: Mapping[str, tuple[str, ...]] | None = None,
+    latency_objective: float | Mapping[str, float] | None = None,
+    trust_queue_time: bool | None = None,
     tracing: bool | None = None,
     metrics_path: str | None = None,
     mirror_registry: bool | None = None,
 ) -> A:
     """Measure `app` and the libraries that it uses, and return what to serve.
 
-    A FastAPI or Starlette application is changed in place and returned; any other ASGI
-    callable is returned inside another one. Calling it again for the same application changes
-    nothing; the settings of the first call hold for the process. For their meaning see
-    `perfsdk.settings.Settings`; what is not given is read from the environment.
+    An application of FastAPI, Starlette, Litestar, Quart, Flask, Django or aiohttp.web is
+    changed in place and returned; any other callable of ASGI or WSGI is returned inside another
+    one. Calling it again for the same application changes nothing; the settings of the first
+    call hold for the process. For their meaning see `perfsdk.settings.Settings`; what is not
+    given is read from the environment.
 
     Raises:
         TypeError: `app` is nothing that can be measured.
@@ -70,16 +72,20 @@ def instrument(
         "segment_size_bytes": segment_size_bytes,
         "sample_interval_seconds": sample_interval_seconds,
         "disabled_integrations": disabled_integrations,
+        "exclude": exclude,
+        "route_labels": route_labels,
+        "latency_objective": latency_objective,
+        "trust_queue_time": trust_queue_time,
         "tracing": tracing,
         "metrics_path": metrics_path,
         "mirror_registry": mirror_registry,
     }
-    _check_application(app)
+    check_application(app)
     settings = load_settings(os.environ, keywords)
     if not settings.enabled or not _can_measure():
         return app
     running = _start(settings, given=any(value is not None for value in keywords.values()))
-    return cast("A", running.instrument(app))
+    return cast("A", running.applications.instrument(app))
 
 
 def uninstrument(app: Any = None) -> Any:
@@ -92,7 +98,7 @@ def uninstrument(app: Any = None) -> Any:
     running = _running
     if running is None:
         return app
-    original = running.uninstrument(app)
+    original = running.applications.uninstrument(app)
     if not running.applications:
         running.stop()
         _running = None
@@ -107,7 +113,6 @@ class Instrumentation:
         self.directory = directory
         self.tracing = tracing
         self.page = _page(settings, directory)
-        self.applications: weakref.WeakSet[Any] = weakref.WeakSet()
         self.writer = Writer(
             directory,
             size_bytes=settings.segment_size_bytes,
@@ -116,12 +121,12 @@ class Instrumentation:
             on_degraded=_degraded,
         )
         self.recorder = Recorder(self.writer)
-        self.http_server = HttpServer(self.recorder)
+        self.http_server = HttpServer(self.recorder, settings)
+        self.applications = Applications(self.http_server, outside_of(self._layers()))
         self.sampler = Sampler(settings.sample_interval_seconds)
         self.number = WorkerNumber(directory, file_mode=settings.directory_mode & 0o660)
         self.process = Process(self.recorder, self.number)
         self.libraries = Libraries(self.recorder)
-        self._patches = Patches()
 
     def start(self) -> None:
         """Patch what is imported, and what will be; nothing is written before the first record."""
@@ -146,61 +151,19 @@ class Instrumentation:
         self.libraries.start(self.settings.disabled_integrations)
         register_post_import_hook(_span_finder(weakref.ref(self.recorder.spans)), _SPANS)
 
-    def instrument(self, app: Any) -> Any:
-        """Measure one application; what to serve."""
-        if isinstance(app, asgi.Stopped):
-            app = app.app
-        if isinstance(app, asgi.Wrapper) or getattr(app, _PATCHES, None) is not None:
-            return app
-        if not starlette.is_application(app):
-            wrapper = self._wrap(app)
-            self.applications.add(wrapper)
-            return wrapper
-        patches = Patches()
-        try:
-            starlette.patch_routing(self._patches)
-            fastapi.patch_routing(self._patches)
-            starlette.instrument_application(app, self.http_server, patches, self.tracing)
-            if self.page is not None:
-                self.page.serve_from(app, patches)
-        except Exception:  # a version that we do not know
-            patches.undo()
-            guard.failed("frameworks.starlette")
-            return app
-        setattr(app, _PATCHES, patches)
-        self.applications.add(app)
-        return app
-
-    def _wrap(self, app: Any) -> asgi.Wrapper:
-        find_route = asgi.plain_route(self.http_server)
-        if self.tracing is None and self.page is None:
-            return asgi.Wrapper(app, self.http_server, find_route)
-        return asgi.TracedWrapper(app, self.http_server, find_route, self._around)
-
-    def _around(self, app: Any) -> Any:
+    def _layers(self) -> list[Around]:
         """What belongs outside the measuring: spans, and outside them the page."""
+        layers: list[Around] = []
         if self.tracing is not None:
-            app = self.tracing.around(app)
-        return app if self.page is None else self.page.around(app)
-
-    def uninstrument(self, app: Any) -> Any:
-        """Restore one application, or all; the original."""
-        for known in list(self.applications):
-            if app is not None and known is not app:
-                continue
-            self.applications.discard(known)
-            if isinstance(known, asgi.Wrapper):
-                known.stop()
-                app = known.app if app is not None else None
-            else:
-                getattr(known, _PATCHES).undo()
-                delattr(known, _PATCHES)
-        return app
+            layers.append(self.tracing.around)
+        if self.page is not None:
+            layers.append(self.page.around)
+        return layers
 
     def stop(self) -> None:
         """Undo everything that this process was changed by."""
         self.sampler.stop()
-        self._patches.undo()
+        self.applications.stop()
         self.libraries.stop()
         self.recorder.spans.current = None
         if self.tracing is not None:
@@ -234,7 +197,6 @@ class Instrumentation:
         self.recorder.gauge(target).set(tuple(labels.values()), 1.0)
 
 
-_PATCHES = "_perfsdk_patches"
 _SPANS = "opentelemetry.trace"
 _running: Instrumentation | None = None
 
@@ -313,20 +275,6 @@ def _page(settings: Settings, directory: Path) -> "MetricsPage | None":
             "pip install 'perfsdk[exporter]', or run the sidecar instead"
         ) from error
     return MetricsPage(directory, settings.metrics_path)
-
-
-def _check_application(app: object) -> None:
-    problem = f"instrument() cannot measure {str(app)[:60]!r} ({type(app).__name__}); give {KNOWN}"
-    if not callable(app) or isinstance(app, type):
-        raise TypeError(problem)
-    try:
-        signature = inspect.signature(app)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind({}, None, None)
-    except TypeError as error:
-        raise TypeError(problem) from error
 
 
 def _can_measure() -> bool:

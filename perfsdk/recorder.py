@@ -299,6 +299,10 @@ class Histogram(Family[Any]):
             return NativeHistogramSeries(self.writer, self.metric, cell, self._invalid, spans)
         return HistogramSeries(self.writer, self.metric, cell, self._invalid)
 
+    def nowhere(self) -> Any:
+        """A series whose values are shown nowhere."""
+        return self._bind(SCRATCH)
+
     def _invalid(self) -> None:
         self._recorder.count_error("recorder.not_finite")
 

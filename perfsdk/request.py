@@ -71,15 +71,17 @@ class Account:
 
     `events` is None once the request is over: what runs later is not its time any more.
     `folded` is what `fold` summed up of a long request, None for all others. `span` is the one
-    that was current when the request began, None without tracing.
+    that was current when the request began, None without tracing. `labels` are those that
+    `label` gave the request, None without any.
     """
 
-    __slots__ = ("events", "folded", "span", "started")
+    __slots__ = ("events", "folded", "labels", "span", "started")
 
     def __init__(self, started: float) -> None:
         self.started = started
         self.events: list[Event] | None = []
         self.folded: Breakdown | None = None
+        self.labels: dict[str, str] | None = None
         self.span: Any = None
 
     def close(self, ended: float) -> Breakdown | None:
@@ -117,3 +119,14 @@ current: ContextVar[Account | None] = ContextVar("perfsdk_request", default=None
 
 counted: ContextVar[int] = ContextVar("perfsdk_counted", default=0)
 """Bits of the components that an outer layer counts already, so that layers below stay silent."""
+
+
+def label(**labels: str) -> None:
+    """Give the request being served a value for labels of the setting `route_labels`.
+
+    Call it anywhere in a request before its last byte is sent; the last value counts. A value
+    that is not in the setting's list becomes `_OTHER`; without a request nothing happens.
+    """
+    account = current.get()
+    if account is not None:
+        account.labels = labels if account.labels is None else {**account.labels, **labels}

@@ -73,10 +73,6 @@ FRAMEWORKS = pytest.mark.parametrize("make", [make_starlette, make_fastapi])
 # --- what is refused ---
 
 
-def wsgi(environ, start_response):
-    """A WSGI application."""
-
-
 class App:
     """A class, where an instance is wanted."""
 
@@ -89,7 +85,7 @@ class TwoSteps:
     def __call__(self, scope): ...
 
 
-REFUSED = [42, None, "app", App, wsgi, lambda scope: None, TwoSteps(), object(), [], "a\nb"]
+REFUSED = [42, None, "app", App, lambda: None, lambda scope: None, TwoSteps(), object(), [], "a\nb"]
 
 
 @pytest.mark.parametrize("app", REFUSED, ids=repr)
@@ -101,7 +97,7 @@ def test_what_cannot_be_measured_is_refused(app, perfsdk_dir):
     assert "\n" not in message
     assert message.startswith("instrument() cannot measure ")
     assert type(app).__name__ in message
-    assert "FastAPI or Starlette" in message
+    assert "FastAPI, Starlette, Litestar" in message
     assert instrumentation._running is None
 
 
@@ -634,16 +630,38 @@ def test_patched_methods_still_look_like_coroutine_functions(owner, name):
 
 
 @pytest.mark.parametrize("missing", ["Mount", "Host", "Route"])
-async def test_a_framework_that_we_do_not_know_is_left_alone(missing, monkeypatch, caplog):
-    """A later version may lack what we patch: the application works, and the log says so."""
+async def test_routing_that_we_do_not_know_is_unresolved(missing, monkeypatch, recording, caplog):
+    """A later version may lack what we patch: requests are measured, and the log says so."""
     monkeypatch.setattr("perfsdk.guard.reraise", False)
     app = make_starlette()
-    before, router = dict(vars(app)), dict(vars(app.router))
     monkeypatch.delattr(starlette.routing, missing)
     assert app is instrument(app)
-    assert (before, router) == (vars(app), vars(app.router))
     assert 200 == (await ask(app, "/x/1")).status
+    assert 404 == (await ask(app, "/nowhere")).status
+    assert 2 == recording.count(DURATION)
+    assert set() == _routes(recording) - {"/x/{y}", "<unresolved>", "<unmatched>"}
+    assert "frameworks.starlette.patch_routing failed" in caplog.messages[0]
+    assert recording.value("perfsdk_internal_errors_total") > 0
+
+
+@pytest.mark.parametrize("missing", ["build_middleware_stack", "router"])
+async def test_a_framework_that_we_do_not_know_is_left_alone(missing, monkeypatch, caplog):
+    """Where there is no place for us, the application stays as it was."""
+    monkeypatch.setattr("perfsdk.guard.reraise", False)
+    app = make_starlette()
+    await ask(app, "/x/1")
+    if missing == "router":
+        monkeypatch.delattr(app, missing)
+    else:
+        monkeypatch.delattr(Starlette, missing)
+    before = dict(vars(app))
+    assert app is instrument(app)
+    assert before == vars(app)
     assert ["frameworks.starlette failed" in message for message in caplog.messages] == [True]
+
+
+def _routes(recording):
+    return {series["http_route"] for series in recording.series(DURATION)}
 
 
 @pytest.mark.parametrize("reason", ["win32", "free-threaded"])

@@ -1,16 +1,27 @@
 """Measures an ASGI application from the outside, changing nothing that it or its client sees."""
 
 from collections.abc import Callable
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 from perfsdk import guard
-from perfsdk.frameworks.exchange import App, Exchange, Receive, Scope, Send
+from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
+from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
 from perfsdk.frameworks.http_server import UNRESOLVED, HttpServer
 from perfsdk.frameworks.route import Route
 from perfsdk.request import current
 
-EXCHANGE = "perfsdk.exchange"
-"""The key in the scope under which the exchange travels; it survives copies of the scope."""
+
+class Around(Protocol):
+    """Puts what belongs outside of the measuring around an application, such as spans.
+
+    `find_template` tells them the route of a request by its scope. Where there is nothing, it
+    gives the application back.
+    """
+
+    def __call__(
+        self, app: App, find_template: Callable[[Scope], str | None] | None = None
+    ) -> App: ...
 
 
 class Middleware:
@@ -29,13 +40,20 @@ class Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or EXCHANGE in scope:
-            await self.app(scope, receive, send)
+            await self._pass(scope, receive, send)
             return
+        exchange = None
         try:
-            scope[EXCHANGE] = exchange = Exchange(self, scope, receive, send)
-            token = current.set(exchange)
+            server = self.server
+            if scope.get("path") not in server.excluded:
+                if server.queue_time is not None:
+                    server.queue_time.observe_headers(scope["headers"])
+                scope[EXCHANGE] = exchange = Exchange(self, scope, receive, send)
+                token = current.set(exchange)
         except Exception:
+            exchange = None
             guard.failed("asgi.begin")
+        if exchange is None:
             await self.app(scope, receive, send)
             return
         try:
@@ -46,18 +64,25 @@ class Middleware:
             except Exception:
                 guard.failed("asgi.failed")
             raise
-        finally:
+        else:
             try:
                 if exchange.scope is not None:  # not recorded
                     exchange.returned()
+                elif perf_counter() - exchange.ended > BACKGROUND_FROM_SECONDS:
+                    exchange.worked_on()
             except Exception:
-                exchange.forget()
                 guard.failed("asgi.returned")
+        finally:
             try:
+                if exchange.scope is not None:
+                    exchange.forget()
                 del scope[EXCHANGE]  # else server, scope and exchange hold each other
                 current.reset(token)
             except (KeyError, ValueError):
                 pass  # the framework went on in another context, which ends by itself
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 class Wrapper(Middleware):
@@ -74,17 +99,17 @@ class Wrapper(Middleware):
 
 
 class TracedWrapper(Wrapper):
-    """A `Wrapper` with something around it, such as spans: `around` makes it."""
+    """A `Wrapper` with something around it, such as spans: `outside`, which measures too."""
 
     def __init__(
         self,
         app: App,
         server: HttpServer,
         find_route: Callable[[Exchange, Scope], Route],
-        around: Callable[[App], App],
+        outside: App,
     ) -> None:
         super().__init__(app, server, find_route)
-        self._outside = around(Middleware(app, server, find_route))
+        self._outside = outside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._outside(scope, receive, send)

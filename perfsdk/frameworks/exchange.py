@@ -7,11 +7,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from perfsdk import guard
+from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM
 from perfsdk.frameworks.http_server import (
     CLIENT_CLOSED_REQUEST,
     CLIENT_DISCONNECT,
     NO_RESPONSE,
 )
+from perfsdk.frameworks.route import Route
 from perfsdk.request import Account
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+EXCHANGE = "perfsdk.exchange"
+"""The key in the scope under which the exchange travels; it survives copies of the scope."""
+
 
 class Exchange(Account):
     """One request and its response: the account, and what was seen of the messages so far.
@@ -30,7 +35,7 @@ class Exchange(Account):
     `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
     nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
     the response started, `ended` 0 before its last byte was sent, `scope` None once the
-    exchange is recorded.
+    exchange is recorded, and then `route` is the one it took.
     """
 
     __slots__ = (
@@ -39,12 +44,15 @@ class Exchange(Account):
         "_receive",
         "_send",
         "ended",
+        "first_byte",
         "matched",
         "method",
         "prefix",
         "received",
+        "route",
         "scope",
         "sent",
+        "start",
         "status",
     )
 
@@ -55,6 +63,7 @@ class Exchange(Account):
         self.started = perf_counter()
         self.events = []
         self.folded = None
+        self.labels = None
         self.matched: Any = None
         self.prefix = ""
         self.status = 0
@@ -85,6 +94,7 @@ class Exchange(Account):
             kind = message["type"]
             if kind == "http.response.start":
                 self.status = message["status"]
+                self.start = message
                 if "trailers" in message:
                     self._flags |= _TRAILERS * bool(message["trailers"])
             elif kind == "http.response.body":
@@ -106,6 +116,9 @@ class Exchange(Account):
         except OSError:  # so servers say that the client is gone
             self._flags |= _DISCONNECTED
             raise
+        if not self._flags & _STREAMED and self.sent:
+            self.first_byte = perf_counter()
+            self._flags |= _STREAMED
 
     async def _send_last(self, message: Message) -> None:
         # A disconnect told from here on is the end of every exchange, not a client that left.
@@ -121,13 +134,13 @@ class Exchange(Account):
         try:
             self.ended = ended = perf_counter()
             status = self.status
-            if flags or status >= 500:
+            if flags or status >= 500 or self.sent >= COMPRESSIBLE_FROM:
                 self._end_unusually(flags, status)
                 return
             # What `record` does, without the call.
             self.scope = None
             middleware = self._middleware
-            route = middleware.find_route(self, scope)
+            self.route = route = middleware.find_route(self, scope)
             middleware.server.record(
                 self, route, self.method, status, "", ended, self.received, self.sent
             )
@@ -151,10 +164,12 @@ class Exchange(Account):
             return
         self.scope = None  # also breaks the cycle of scope and exchange
         middleware = self._middleware
+        server = middleware.server
         try:
-            middleware.server.record(
+            self.route = route = middleware.find_route(self, scope)
+            server.record(
                 self,
-                middleware.find_route(self, scope),
+                route,
                 self.method,
                 status,
                 error_type,
@@ -162,6 +177,10 @@ class Exchange(Account):
                 self.received,
                 self.sent,
             )
+            if self._flags & _STREAMED:
+                server.delivery.first_byte(route, self.first_byte - self.started)
+            if self.sent >= COMPRESSIBLE_FROM and self.method != "HEAD":
+                server.delivery.uncompressed(route, self.sent, self.start.get("headers"))
         except Exception:
             self.forget()
             guard.failed("asgi.record")
@@ -179,8 +198,24 @@ class Exchange(Account):
         except Exception:
             guard.failed("asgi.forget")
 
+    def worked_on(self, *, raised: bool = False) -> None:
+        """The application went on after its response was recorded. Never raises.
+
+        The exception that a server error stands for is that of the request.
+        """
+        try:
+            raised = raised and int(self.status) < 500
+            self._middleware.server.delivery.background(
+                self.route, perf_counter() - self.ended, raised
+            )
+        except Exception:
+            guard.failed("asgi.background")
+
     def failed(self, error: BaseException) -> None:
-        """The application raised; nothing happens when the response was recorded before."""
+        """The application raised; after the response was recorded, that was work after it."""
+        if self.scope is None:
+            self.worked_on(raised=isinstance(error, Exception))
+            return
         cancelled = isinstance(error, asyncio.CancelledError)
         error_type = type(error).__name__
         if self.ended:
@@ -215,6 +250,7 @@ class Exchange(Account):
 _DISCONNECTED = 1
 _TRAILERS = 2
 _LEFT_EARLY = 4
+_STREAMED = 8
 
 _CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")
 """What Starlette and uvicorn raise."""

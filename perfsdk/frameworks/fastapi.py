@@ -11,17 +11,24 @@ from collections.abc import Awaitable
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.frameworks.asgi import EXCHANGE
-from perfsdk.frameworks.exchange import Receive, Scope, Send
+from perfsdk.frameworks import starlette
+from perfsdk.frameworks.exchange import EXCHANGE, Receive, Scope, Send
 from perfsdk.frameworks.starlette import Handle, as_coroutine_function
 from perfsdk.wrapping.patches import Patches
 
 
+instrument_application = starlette.instrument_application
+
+
+def is_application(app: object) -> bool:
+    """Whether this is a FastAPI application; imports nothing."""
+    module = sys.modules.get("fastapi.applications")
+    return module is not None and isinstance(app, module.FastAPI)
+
+
 def patch_routing(patches: Patches) -> None:
     """Have FastAPI's routes tell the exchange the context in which they were chosen."""
-    routing = sys.modules.get("fastapi.routing")
-    if routing is not None:
-        patches.replace(routing.APIRoute, "handle", _tell_route)
+    patches.replace(sys.modules["fastapi.routing"].APIRoute, "handle", _tell_route)
 
 
 def _tell_route(wrapped: Handle) -> Handle:

@@ -7,12 +7,25 @@ costs two dict lookups and a few additions into the segment.
 import os
 import weakref
 from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import replace
 
-from perfsdk import catalog
-from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
-from perfsdk.frameworks.route import TAIL, TYPICAL, Outcome, Route
+from perfsdk import catalog, guard
+from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW, Metric
+from perfsdk.frameworks.delivery import Delivery
+from perfsdk.frameworks.queue_time import QueueTime
+from perfsdk.frameworks.route import (
+    TAIL,
+    TYPICAL,
+    ExcludedRoute,
+    Outcome,
+    OutcomeKey,
+    Route,
+)
+from perfsdk.frameworks.selection import excluded, is_excluded
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, DB, Account
+from perfsdk.settings import Settings
 from perfsdk.store.writer import SCRATCH
 
 METHODS = {
@@ -21,7 +34,7 @@ METHODS = {
         "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905 - reads as the list it is
     )
 }
-OTHER_METHOD = "_OTHER"
+OTHER = "_OTHER"
 
 UNMATCHED = "<unmatched>"
 REDIRECT = "<redirect>"
@@ -42,11 +55,17 @@ class HttpServer:
     Threads: any may record. A request in service is an `Account`.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
         self.recorder = recorder
         self.writer = recorder.writer
         self.spans = recorder.spans
-        self.durations = recorder.histogram(catalog.HTTP_SERVER_REQUEST_DURATION)
+        self.excluded = excluded(settings.exclude)
+        self.queue_time = QueueTime(recorder) if settings.trust_queue_time else None
+        self.delivery = Delivery(recorder)
+        self.route_labels = settings.route_labels
+        self._unlabelled = ("",) * len(settings.route_labels)
+        self.durations = recorder.histogram(_duration(settings))
         self.received = recorder.histogram(catalog.HTTP_SERVER_REQUEST_BODY_SIZE)
         self.sent = recorder.histogram(catalog.HTTP_SERVER_RESPONSE_BODY_SIZE)
         self.components = recorder.counter(catalog.HTTP_SERVER_REQUEST_COMPONENT)
@@ -54,6 +73,7 @@ class HttpServer:
         self.db_calls = recorder.histogram(catalog.HTTP_SERVER_REQUEST_DB_CALLS)
         self.cache_calls = recorder.histogram(catalog.HTTP_SERVER_REQUEST_CACHE_CALLS)
         self._active_requests = recorder.gauge(catalog.HTTP_SERVER_ACTIVE_REQUESTS)
+        self._unresolved = recorder.counter(catalog.UNRESOLVED_ROUTES)
         self._oldest_age = recorder.gauge(catalog.HTTP_SERVER_OLDEST_REQUEST_AGE)
         self._active: dict[str, int] = {}
         self._oldest_cell = SCRATCH
@@ -61,19 +81,45 @@ class HttpServer:
         self._serving: dict[Account, None] = {}
         self._oldest: Account | None = None
         self._routes: dict[str, Route] = {}
+        self._excluded_route: Route | None = None
         # Hooks cannot be taken back, so this one keeps nothing alive.
         me = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _abandon_requests(me()))
 
-    def route(self, template: str) -> Route:
-        """The series of a template; past the bound of routes, those of `<overflow>`."""
+    def route(self, template: str, endpoint: object = None) -> Route:
+        """The series of a template; past the bound of routes, those of `<overflow>`.
+
+        `endpoint` is the user's handler, which may have opted out: then nothing is recorded.
+        """
+        if endpoint is not None and is_excluded(endpoint):
+            return self._excluded()
         route = self._routes.get(template)
         if route is None:
+            if template in self.excluded:
+                return self._excluded()
             if len(self._routes) >= LABEL_BOUNDS["http_route"] and template != OVERFLOW:
                 self.recorder.dropped(self.durations.metric.name, "http_route")
                 return self.route(OVERFLOW)
             route = self._routes.setdefault(template, Route(self, template))
         return route
+
+    def unresolved(self, framework: str, matched: object) -> Route:
+        """The series of requests that were routed to what tells no template; counted."""
+        name = type(matched).__qualname__ if matched is not None else "unknown"
+        guard.log_once(
+            f"route {framework} {name}",
+            "perfsdk: %s: routes of class %s tell no template; their requests count as %s",
+            framework,
+            name,
+            UNRESOLVED,
+        )
+        self._unresolved.add((framework, name))
+        return self.route(UNRESOLVED)
+
+    def _excluded(self) -> Route:
+        if self._excluded_route is None:
+            self._excluded_route = ExcludedRoute(self, "")
+        return self._excluded_route
 
     def began(self, account: Account, method: str) -> str:
         """A request is being served from now on; the method as its label has it."""
@@ -83,7 +129,7 @@ class HttpServer:
         try:
             cell = self._active[method]
         except KeyError:
-            method = METHODS.get(method, OTHER_METHOD)
+            method = METHODS.get(method, OTHER)
             cell = self._active_cell(method)
         values = self.writer.values
         if not values:  # not open yet, or forked
@@ -124,10 +170,13 @@ class HttpServer:
                 if serving:  # another thread began a request meanwhile
                     self._next_oldest(values)
         duration = ended - account.started
+        key: OutcomeKey = (method, status, error_type)
+        if account.labels is not None:
+            key = (*key, self._label_values(account.labels))
         try:
-            outcome = route.outcomes[method, status, error_type]
+            outcome = route.outcomes[key]
         except KeyError:
-            outcome = self._outcome(route, method, status, error_type)
+            outcome = self._outcome(route, key)
             values = self.writer.values
         outcome.observe_duration(duration)
         current_span = self.spans.current
@@ -199,7 +248,7 @@ class HttpServer:
 
     def _record_components(self, account: Account, route: Route, ended: float) -> None:
         breakdown = account.close(ended)
-        if breakdown is None:
+        if breakdown is None or not route.measured:
             return
         template = route.template
         band = TAIL if ended - account.started > route.threshold else TYPICAL
@@ -210,16 +259,34 @@ class HttpServer:
         self.db_calls.observe((template,), breakdown.calls[DB])
         self.cache_calls.observe((template,), breakdown.calls[CACHE])
 
-    def _outcome(self, route: Route, method: str, status: int, error_type: str) -> Outcome:
+    def _outcome(self, route: Route, key: OutcomeKey) -> Outcome:
+        labels: tuple[str, ...]
+        method, status, error_type = key[:3]
+        # Through int: an enumeration may print as something else.
+        labels = (method, route.template, str(int(status)), error_type)
+        labels += key[3] if len(key) == 4 else self._unlabelled
         outcome = Outcome(
-            # Through int: an enumeration may print as something else.
-            self.durations[method, route.template, str(int(status)), error_type],
+            self.durations[labels],
             self.received[method, route.template],
             self.sent[method, route.template],
         )
         if len(route.outcomes) < _MAX_OUTCOMES:
-            route.outcomes[method, status, error_type] = outcome
+            route.outcomes[key] = outcome
         return outcome
+
+    def _label_values(self, given: Mapping[str, object]) -> tuple[str, ...]:
+        """What a request was labelled with, as the setting has it."""
+        if not given.keys() <= self.route_labels.keys():
+            guard.log_once(
+                "route_labels",
+                "perfsdk: label() was given %s; the setting route_labels knows %s",
+                ", ".join(sorted(given)),
+                ", ".join(self.route_labels) or "none",
+            )
+        return tuple(
+            value if (value := given.get(name, "")) in allowed or value == "" else OTHER
+            for name, allowed in self.route_labels.items()
+        )
 
     def abandon_requests(self) -> None:
         """Forget those in service: after a fork they are the parent's alone."""
@@ -232,3 +299,16 @@ class HttpServer:
 def _abandon_requests(server: HttpServer | None) -> None:
     if server is not None:
         server.abandon_requests()
+
+
+def _duration(settings: Settings) -> Metric:
+    """The duration of requests, with the labels and the objectives of the user."""
+    metric = catalog.HTTP_SERVER_REQUEST_DURATION
+    objective = settings.latency_objective
+    objectives = objective.values() if isinstance(objective, Mapping) else [objective or 0.0]
+    bounds = {float(seconds) for seconds in objectives if seconds}
+    return replace(
+        metric,
+        labels=(*metric.labels, *settings.route_labels),
+        bounds=tuple(sorted({*metric.bounds, *bounds})),
+    )

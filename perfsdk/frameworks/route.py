@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from perfsdk.catalog import BANDS, COMPONENTS
 from perfsdk.recorder import HistogramSeries, NativeHistogramSeries
+from perfsdk.store.writer import SCRATCH
 
 if TYPE_CHECKING:
     from perfsdk.frameworks.http_server import HttpServer
@@ -14,6 +15,9 @@ TYPICAL, TAIL = BANDS
 WINDOW = 200
 """Requests of a route from which its 95th percentile is taken; the last two windows count."""
 FIRST_WINDOW = 100
+
+
+OutcomeKey = tuple[str, int, str] | tuple[str, int, str, tuple[str, ...]]
 
 
 class Outcome:
@@ -43,8 +47,13 @@ class Outcome:
 
 
 class Route:
-    """The cells of one route template, and what it takes to tell a slow request of its own."""
+    """The cells of one route template, and what it takes to tell a slow request of its own.
 
+    `outcomes` are those seen so far, by method, status and error type, and by the values of the
+    user's labels where a request was given any.
+    """
+
+    measured = True
     __slots__ = (
         "app_seconds",
         "count",
@@ -62,7 +71,7 @@ class Route:
 
     def __init__(self, server: "HttpServer", template: str) -> None:
         self.template = template
-        self.outcomes: dict[tuple[str, int, str], Outcome] = {}
+        self.outcomes: dict[OutcomeKey, Outcome] = {}
         self.app_seconds = server.components[template, COMPONENTS[0], TYPICAL]
         self.count = server.bands[template, TYPICAL]
         self.tail_app_seconds = server.components[template, COMPONENTS[0], TAIL]
@@ -84,3 +93,38 @@ class Route:
             self.window = WINDOW
         else:
             self.previous, self.recent = array("d", recent), []
+
+
+class ExcludedRoute(Route):
+    """A route whose requests are not measured: its cells belong to no series."""
+
+    measured = False
+    __slots__ = ()
+
+    def __init__(self, server: "HttpServer", template: str) -> None:
+        self.template = template
+        nowhere = Outcome(
+            server.durations.nowhere(), server.received.nowhere(), server.sent.nowhere()
+        )
+        self.outcomes = _Everything(nowhere)
+        self.app_seconds = self.count = self.tail_app_seconds = self.tail_count = SCRATCH
+        self.no_db_calls = self.no_cache_calls = SCRATCH
+        self.threshold = float("inf")
+        self.window = FIRST_WINDOW
+        self.recent = []
+        self.previous = array("d")
+
+    def renew_threshold(self) -> None:
+        """There is none: nobody looks at it."""
+        self.recent.clear()
+
+
+class _Everything(dict[OutcomeKey, Outcome]):
+    """One outcome for every key."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self._outcome = outcome
+
+    def __missing__(self, key: OutcomeKey) -> Outcome:
+        return self._outcome

@@ -11,11 +11,11 @@ import functools
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any
 
 from perfsdk import guard
-from perfsdk.frameworks.asgi import EXCHANGE, Middleware
-from perfsdk.frameworks.exchange import App, Exchange, Receive, Scope, Send
+from perfsdk.frameworks.asgi import Around, Middleware
+from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
 from perfsdk.frameworks.http_server import (
     REDIRECT,
     UNMATCHED,
@@ -34,12 +34,6 @@ _DEEPEST_STACK = 100
 Handle = Callable[[Any, Scope, Receive, Send], Awaitable[None]]
 
 
-class Tracing(Protocol):
-    """Puts spans around an application, named by what tells the template of a scope."""
-
-    def around(self, app: App, find_template: Callable[[Scope], str | None]) -> App: ...
-
-
 def is_application(app: object) -> bool:
     """Whether this is a Starlette application (FastAPI's are); imports nothing."""
     module = sys.modules.get("starlette.applications")
@@ -54,13 +48,8 @@ def patch_routing(patches: Patches) -> None:
     patches.replace(routing.Route, "handle", _tell_route)
 
 
-def instrument_application(
-    app: Any, server: HttpServer, patches: Patches, tracing: Tracing | None = None
-) -> None:
-    """Put a middleware outside everything else of the application, also if it serves already.
-
-    With tracing, its spans are around that.
-    """
+def instrument_application(app: Any, server: HttpServer, patches: Patches, around: Around) -> None:
+    """Put a middleware outside everything else of the application, also if it serves already."""
     find_route = RouteFinder(server).find
     made: list[tuple[App, App]] = []  # what was put around, and what is inside
 
@@ -72,9 +61,7 @@ def instrument_application(
 
     def wrap(stack: App) -> App:
         try:
-            outer: App = Middleware(stack, server, find_route)
-            if tracing is not None:
-                outer = tracing.around(outer, find_template)
+            outer = around(Middleware(stack, server, find_route), find_template)
             made.append((outer, stack))
             return outer
         except Exception:
@@ -120,36 +107,35 @@ class RouteFinder:
             return self._remembered[key][1]
         except KeyError:
             pass
+        try:
+            return self._find(matched, exchange, scope)
+        except Exception:  # a version that we do not know
+            guard.failed("starlette.find")
+            return self._server.unresolved("starlette", matched)
+
+    def _find(self, matched: Any, exchange: Exchange, scope: Scope) -> Route:
         routing = sys.modules["starlette.routing"]
         if matched is None or isinstance(matched, (routing.Mount, routing.Host)):
             # Perhaps a route class with a `handle` of its own.
             matched = scope.get("route") or matched
         if matched is None or matched is UNMATCHED:
             label = _unmatched_label(exchange, scope)
-            return self._unresolved(None) if label is UNRESOLVED else self._server.route(label)
+            if label is UNRESOLVED:
+                return self._server.unresolved("starlette", None)
+            return self._server.route(label)
         if isinstance(matched, (routing.Mount, routing.Host)):
             return self._server.route(_mount_label(exchange, matched))
-        return self._remember(matched, prefix)
+        return self._remember(matched, exchange.prefix)
 
     def _remember(self, matched: Any, prefix: str) -> Route:
         path = getattr(matched, "path", None)
         if not isinstance(path, str):
-            return self._unresolved(matched)
-        route = self._server.route(prefix + path or "/")
+            return self._server.unresolved("starlette", matched)
+        route = self._server.route(prefix + path or "/", getattr(matched, "endpoint", None))
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[(prefix, id(matched)) if prefix else id(matched)] = (matched, route)
         return route
-
-    def _unresolved(self, matched: Any) -> Route:
-        guard.log_once(
-            f"route {type(matched)}",
-            "perfsdk: routes of class %s tell no template; their requests count as %s",
-            type(matched).__qualname__ if matched is not None else "unknown",
-            UNRESOLVED,
-        )
-        self._server.recorder.count_error("route.unresolved")
-        return self._server.route(UNRESOLVED)
 
 
 def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:
