@@ -3,7 +3,17 @@
 from grafana import promql
 from grafana.dashboard import dashboard, datasource_variable, label_variable, min_step_variable
 from grafana.fields import Json
-from grafana.service import caches, database, details, health, problems, requests, spent, workers
+from grafana.service import (
+    caches,
+    database,
+    delivery,
+    details,
+    health,
+    problems,
+    requests,
+    spent,
+    workers,
+)
 from perfsdk import catalog
 
 # It is there from the first scrape on, whatever the application does.
@@ -28,6 +38,7 @@ def build() -> Json:
             spent.row(),
             database.row(),
             caches.row(),
+            delivery.row(),
             workers.row(),
             *details.rows(),
         ],

@@ -34,6 +34,7 @@ def rows() -> list[Row]:
             lines=[
                 Line(8, [_integrations(), _internal_errors(), _turned_away()]),
                 Line(8, [_series(), _workers(), _without_a_route()]),
+                Line(6, [_unresolved()]),
             ],
         ),
     ]
@@ -174,5 +175,33 @@ def _without_a_route() -> Json:
         " the bound. Many <unmatched> are a scanner or a broken link.",
         [query(routes, "{{http_route}}")],
         unit="reqps",
+        none="None",
+    )
+
+
+def _unresolved() -> Json:
+    by = ("framework", "route")
+    return table(
+        "Routes that tell no template",
+        "Classes of routes whose template could not be told: their requests count as"
+        " <unresolved>. Usually a version of the framework that is newer than perfsdk.",
+        [
+            Column(title="Framework", label="framework"),
+            Column(title="Class of the route", label="route"),
+            Column(
+                title="In all",
+                expr=promql.gauge(catalog.UNRESOLVED_ROUTES, by=by),
+                decimals=0,
+                width=90,
+            ),
+            Column(
+                title="New",
+                expr=promql.grown(catalog.UNRESOLVED_ROUTES, by=by),
+                decimals=0,
+                steps=fields.bad_from(1),
+                width=90,
+            ),
+        ],
+        sort_by="New",
         none="None",
     )

@@ -1,5 +1,7 @@
 """Starlette, FastAPI and a plain ASGI callable keep the contract of frameworks."""
 
+import asyncio
+
 from fastapi import APIRouter, BackgroundTasks, FastAPI
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -271,7 +273,7 @@ def plain_app(stage):
     async def app(scope, receive, send):
         if scope["type"] != "http":
             return
-        path = scope["path"]
+        path = scope["path"].removeprefix(scope["root_path"])
         denied = dict(scope.get("headers") or ()).get(b"x-deny")
         if denied:
             await answer_with(send, "no", int(denied))
@@ -280,7 +282,7 @@ def plain_app(stage):
         elif path == "/echo":
             await answer_with(send, str(await body_length(receive)))
         elif path in chunks:
-            await stream(send, chunks[path]())
+            await stream(receive, send, chunks[path]())
         elif path in tasks:
             await answer_with(send, HELLO)
             await tasks[path]()
@@ -320,19 +322,30 @@ async def answer_with(send, text, status=200):
     await send(part(text.encode()))
 
 
-async def stream(send, chunks):
-    """An answer in parts."""
+async def stream(receive, send, chunks):
+    """An answer in parts, as long as the client is there."""
+    left = asyncio.create_task(departure(receive))
     await send(start())
     async for chunk in chunks:
+        if left.done():
+            break
         await send(part(chunk, more=True))
-    await send(part())
+    else:
+        await send(part())
+    left.cancel()
 
 
 async def body_length(receive):
     """How long the body of a request is."""
     length = 0
-    while True:
-        message = await receive()
+    while (message := await receive())["type"] == "http.request":
         length += len(message["body"])
         if not message["more_body"]:
-            return length
+            break
+    return length
+
+
+async def departure(receive):
+    """Returns when the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -177,6 +177,12 @@ HISTOGRAMS: dict[str, dict[tuple[str, ...], list[Observed]]] = {
     catalog.HTTP_SERVER_RESPONSE_BODY_SIZE.name: _bodies(lambda route: route.bytes_out),
     catalog.HTTP_SERVER_REQUEST_DB_CALLS.name: _by_route(lambda route: route.db_calls),
     catalog.HTTP_SERVER_REQUEST_CACHE_CALLS.name: _by_route(lambda route: route.cache_calls),
+    catalog.HTTP_SERVER_TIME_TO_FIRST_BYTE.name: {("/export",): [Observed(0.4, 0.12)]},
+    catalog.HTTP_SERVER_REQUEST_QUEUE_DURATION.name: {
+        (): [Observed(31.0, since_release(0.004, 0.03), 0.8)]
+    },
+    catalog.BACKGROUND_TASK_DURATION.name: {("/orders",): [Observed(1.2, 0.4, 0.7)]},
+    catalog.WEBSOCKET_DURATION.name: {("/live/{product_id}",): [Observed(0.2, 4.0, 0.9)]},
     catalog.DB_CLIENT_OPERATION_DURATION.name: {
         (*_POSTGRES, *labels): [observed] for labels, observed in _DB.items()
     },
@@ -205,6 +211,18 @@ COUNTERS: dict[str, dict[tuple[str, ...], Amount]] = {
         for result, share in (("hit", hits), ("miss", _rest(hits)))
     },
     catalog.PROCESS_CPU_SECONDS.name: {("0",): 0.31, ("1",): 0.24},
+    catalog.HTTP_SERVER_UNCOMPRESSED.name: {("/search",): 42e3, ("/export",): 190e3},
+    catalog.BACKGROUND_TASK_EXCEPTIONS.name: {("/orders",): since_release(0.0, 0.02)},
+    catalog.WEBSOCKET_MESSAGES.name: {
+        ("/live/{product_id}", "received"): 0.4,
+        ("/live/{product_id}", "sent"): 6.0,
+    },
+    catalog.WEBSOCKET_CLOSES.name: {
+        ("/live/{product_id}", "1001"): 0.17,
+        ("/live/{product_id}", "1006"): since_release(0.01, 0.04),
+        ("/live/{product_id}", "rejected"): 0.02,
+    },
+    catalog.UNRESOLVED_ROUTES.name: {("starlette", "LegacyRoute"): 0.05},
     catalog.INTERNAL_ERRORS.name: {("redis",): since_release(0.0, 0.002)},
     catalog.DROPPED_SERIES.name: {
         (catalog.CACHE_REQUESTS.name, "cache_name"): since_release(0.0, 0.01)
@@ -218,6 +236,9 @@ GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
     },
     catalog.HTTP_SERVER_OLDEST_REQUEST_AGE.name: {
         (): lambda age: since_release(0.3, 1.8)(age) * (1 + 0.6 * math.sin(age / 50))
+    },
+    catalog.WEBSOCKET_ACTIVE.name: {
+        ("/live/{product_id}",): lambda age: round(14 + 5 * math.sin(age / 400))
     },
     catalog.CACHE_ENTRIES.name: {
         ("cachetools", "load_product"): lambda age: round(1900 - age / 4),

@@ -66,7 +66,7 @@ class Stage:
         """The same without holding up the event loop."""
         self.reached.append(door)
         deadline = time.monotonic() + DEADLINE_SECONDS
-        while not self._doors[door].is_set():  # noqa: ASYNC110 - a door of threads too
+        while not self._doors[door].is_set():
             if time.monotonic() > deadline:
                 raise TimeoutError(door)
             await asyncio.sleep(0.001)

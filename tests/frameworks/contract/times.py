@@ -78,8 +78,7 @@ class Times(Framework):
 
     async def test_an_answer_in_one_piece_has_no_time_of_a_first_byte(self, app, recording):
         """It would be the duration once more."""
-        for reply in await self.ask(app, "GET /plain", "GET /boom", "GET /nope"):
-            assert reply.status
+        await self.ask(app, "GET /plain", "GET /boom", "GET /nope")
         await until(lambda: 3 == recording.count(DURATION), "requests recorded")
         assert [] == recording.series(FIRST_BYTE)
 
