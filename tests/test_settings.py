@@ -32,6 +32,18 @@ GOOD_KEYWORDS = [
     ("tracing", True, True),
     ("tracing", False, False),
     ("mirror_registry", True, True),
+    ("trust_queue_time", True, True),
+    (
+        "exclude",
+        ["/a", "!/health", "*.png", "<unmatched>"],
+        ("/a", "!/health", "*.png", "<unmatched>"),
+    ),
+    ("exclude", (), ()),
+    ("route_labels", {"plan": ["free", "pro"]}, {"plan": ("free", "pro")}),
+    ("route_labels", {}, {}),
+    ("latency_objective", 1, 1.0),
+    ("latency_objective", 0.3, 0.3),
+    ("latency_objective", {"/a": 0.2, "/b": 0.8, "/c": 0.2}, {"/a": 0.2, "/b": 0.8, "/c": 0.2}),
 ]
 GOOD_TEXTS = [
     *[("enabled", text, True) for text in ("1", "true", "TRUE", "yes", "on", " On ")],
@@ -52,6 +64,15 @@ GOOD_TEXTS = [
     ("tracing", "1", True),
     ("tracing", "off", False),
     ("mirror_registry", "1", True),
+    ("trust_queue_time", "on", True),
+    ("exclude", "/internal/*, !/health,", ("/internal/*", "!/health")),
+    (
+        "route_labels",
+        "plan=free|pro, region = eu | us",
+        {"plan": ("free", "pro"), "region": ("eu", "us")},
+    ),
+    ("latency_objective", "0.3", 0.3),
+    ("latency_objective", "/checkout=0.2, /a=b/c=0.8", {"/checkout": 0.2, "/a=b/c": 0.8}),
     ("metrics_path", "/metrics", "/metrics"),
     ("metrics_path", "/-/a.b/c_d~e", "/-/a.b/c_d~e"),
 ]
@@ -69,6 +90,16 @@ BAD_KEYWORDS = [
     *[("sample_interval_seconds", float(value)) for value in ("nan", "inf", "-inf")],
     *[("disabled_integrations", value) for value in ("redis", [1], {"redis": 1}, 1)],
 ]
+BAD_KEYWORDS += [
+    *[("exclude", value) for value in ("/a", ["a"], [""], ["!"], [1], {"/a": 1})],
+    *[("route_labels", value) for value in ("plan", ["plan"], {"plan": []}, {"plan": "free"})],
+    *[("route_labels", {name: ["a"]}) for name in ("", "1a", "a-b", "__a", "le", "http_route", 1)],
+    *[("route_labels", {"plan": values}) for values in ([""], [1], ["a"] * 21)],
+    ("route_labels", {f"label_{n}": ["a"] for n in range(6)}),
+    *[("latency_objective", value) for value in (0, -1, True, "1", [1], {}, {"": 1}, {"/a": 0})],
+    *[("latency_objective", float(value)) for value in ("nan", "inf")],
+    ("latency_objective", {f"/{n}": n / 10 for n in range(1, 6)}),
+]
 BAD_TEXTS = [
     *[("enabled", text) for text in (" ", "2", "maybe", "enabled", "-1")],
     *[("tracing", text) for text in (" ", "http://localhost:4318")],
@@ -78,6 +109,12 @@ BAD_TEXTS = [
     *[("resource_attributes", text) for text in ("a", "=b", "a=b,c", " = ", "%=a,=")],
     *[("segment_size_bytes", text) for text in ("16MiB", "1e7", "1048575", "-1", "9" * 5000)],
     *[("sample_interval_seconds", text) for text in ("5s", "0", "nan", "inf", "1e400")],
+    *[("exclude", text) for text in ("health", "!", "/a,b")],
+    *[("route_labels", text) for text in ("plan", "plan=", "plan=a||b", "le=a", "=a")],
+    *[
+        ("latency_objective", text)
+        for text in ("fast", "0", "-1", "nan", "/a", "/a=", "/a=0", "=1")
+    ],
 ]
 
 

@@ -90,7 +90,11 @@ def _background() -> Json:
                 unit="reqps",
                 width=100,
             ),
-            Column(title="P95", expr=promql.quantile(0.95, BACKGROUND, ROUTE, **over), unit="s"),
+            Column(
+                title="P95",
+                expr=promql.busy(promql.quantile(0.95, BACKGROUND, ROUTE, **over)),
+                unit="s",
+            ),
             Column(
                 title="Exceptions",
                 expr=promql.grown(catalog.BACKGROUND_TASK_EXCEPTIONS, ROUTE, by=BY_ROUTE),

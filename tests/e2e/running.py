@@ -4,14 +4,15 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from perfsdk.store.reader import SegmentReader, find_segments
-from tests.servers import HOST, Server, free_port, http_get, start_process
+from tests.servers import HOST, Server, free_port, http_get, start_process, wait_until
 
 ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 10.0
 SHOP = "tests.e2e.shop:signed"
 READY = "the shop is open"
 """What each process of the applications here prints; importing one would start its measuring."""
@@ -38,37 +39,76 @@ def start_uvicorn(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """An application under uvicorn, when all workers serve."""
-    args = [sys.executable, "-m", "uvicorn", app, "--host", HOST, *options]
+    args = ["uvicorn", app, "--host", HOST, "--port", "{port}", *options]
     args += ["--log-level", "critical", "--timeout-keep-alive", "60"]
     args += ["--workers", str(workers)] if workers > 1 else []
-    with _start_shop(args, tmp_path, workers, env) as server:
+    with start_shop(tmp_path, *args, announcements=workers, env=env) as server:
         yield server
 
 
 @contextmanager
 def start_gunicorn(tmp_path: Path, *options: str, workers: int) -> Iterator[Server]:
     """The shop under gunicorn with uvicorn's workers, when all of them serve."""
-    args = [sys.executable, "-m", "gunicorn", SHOP, "-k", "uvicorn_worker.UvicornWorker"]
+    args = ["gunicorn", SHOP, "--bind", "{host}:{port}", "-k", "uvicorn_worker.UvicornWorker"]
     args += ["--workers", str(workers), "--log-level", "critical", *options]
-    with _start_shop(args, tmp_path, workers, None) as server:
+    with start_shop(tmp_path, *args, announcements=workers) as server:
         yield server
 
 
 @contextmanager
-def _start_shop(
-    args: Sequence[str], tmp_path: Path, workers: int, env: Mapping[str, str] | None
+def start_shop(
+    tmp_path: Path,
+    program: str,
+    *args: str,
+    announcements: int = 1,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[Server]:
+    """An application under a server that is installed beside this Python.
+
+    `{host}` and `{port}` in the arguments become its address. It is entered when that accepts
+    connections, and the application was announced so often: by each worker that loads it, or
+    begins its lifespan, itself.
+    """
     port = free_port()
     log = tmp_path / f"shop-{port}.log"
-    where = ["--bind", f"{HOST}:{port}"] if "gunicorn" in args else ["--port", str(port)]
+    path = os.path.join(os.path.dirname(sys.executable), program)
+    command = [path, *(arg.format(host=HOST, port=port) for arg in args)]
     environment = {"PYTHONPATH": os.fspath(ROOT), **(env or {})}
 
     def ready() -> bool:
         # A single uvicorn says so before it listens.
-        return log.read_text().count(READY) >= workers and _accepts(port)
+        return log.read_text().count(READY) >= announcements and _accepts(port)
 
-    with start_process([*args, *where], ready=ready, log=log, env=environment) as process:
+    with start_process(command, ready=ready, log=log, env=environment, cwd=cwd) as process:
         yield Server(port, f"http://{HOST}:{port}", process)
+
+
+def end(shop: Server) -> None:
+    """Tell a server to end, as an orchestrator does, and wait until its processes are gone.
+
+    Raises:
+        subprocess.TimeoutExpired, TimeoutError: it, or one that it started, did not end.
+    """
+    started = descendants(shop.process.pid)
+    shop.process.terminate()
+    shop.process.wait(STOP_SECONDS)
+    wait_until(lambda: not any(map(_lives, started)), STOP_SECONDS, "all processes are gone")
+
+
+def descendants(pid: int) -> set[int]:
+    """The PIDs of a process's children, of their children, and so on."""
+    found = _children(pid)
+    return found.union(*map(descendants, found))
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody waits for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _accepts(port: int) -> bool:
@@ -79,8 +119,15 @@ def _accepts(port: int) -> bool:
 
 def children(process: subprocess.Popen) -> set[int]:
     """The PIDs of a process's children."""
-    listings = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return {int(pid) for listing in listings for pid in listing.read_text().split()}
+    return _children(process.pid)
+
+
+def _children(pid: int) -> set[int]:
+    pids: set[int] = set()
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended meanwhile
+            pids.update(map(int, listing.read_text().split()))
+    return pids
 
 
 def segment_pids(directory: Path) -> list[int]:

@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
@@ -27,9 +29,9 @@ class Reply(NamedTuple):
 class Framework:
     """The framework of a contract; `tests.frameworks.http_contract` says how to fill it in."""
 
-    templates: dict[str, str] = {}
-    without: dict[str, str] = {}
-    protocol_without: dict[str, str] = {}
+    templates: Mapping[str, str] = MappingProxyType({})
+    without: Mapping[str, str] = MappingProxyType({})
+    protocol_without: Mapping[str, str] = MappingProxyType({})
     stream_error_type = "ValueError"
     many = 1000
 

@@ -1,0 +1,47 @@
+"""The course of an application under a server: requests, a look at the page, the end, and after."""
+
+from collections.abc import Iterator, Sequence
+
+from tests.e2e import page, running
+from tests.e2e.load import Request, Sent, send
+from tests.e2e.outcomes import HOME
+from tests.e2e.page import Page
+from tests.e2e.totals import check_seconds, wait_for_totals
+
+
+def check_course(exporter, shop, directory, requests: Sequence[Request], *, workers: int) -> Page:
+    """Send the requests, end the server, and check what is shown before and after; the last page.
+
+    Every total is exact and never goes down. While the server runs, the workers that answered
+    are those that are counted; when it has ended, all that is left of them is the archive.
+    """
+    sent = Sent()
+    with page.watching(exporter.url) as watch:
+        send(shop.port, until_all_answer(requests, sent, workers), sent)
+        shown = wait_for_totals(exporter.url, sent)
+        check_seconds(shown, sent)
+        assert workers == len(sent.answers_by_worker)
+        assert workers == shown.gauge("perfsdk_workers")
+        assert sorted(sent.answers_by_worker) == running.segment_pids(directory)
+        running.end(shop)
+        page.wait_for_none(lambda: left(exporter, directory))
+        shown = wait_for_totals(exporter.url, sent)
+    assert [] == watch.decreases
+    check_seconds(shown, sent)
+    return shown
+
+
+def until_all_answer(
+    requests: Sequence[Request], sent: Sent, workers: int, *, more: Request = HOME
+) -> Iterator[Request]:
+    """The requests, and more, until each worker has answered one."""
+    yield from requests
+    while len(sent.answers_by_worker) < workers:
+        yield more
+
+
+def left(exporter, directory) -> dict:
+    """What an ended application has left that it should not have."""
+    gauges = page.read_page(exporter.url).gauges
+    files = sorted(path.suffix for path in directory.iterdir() if path.suffix != ".lock")
+    return {} if ({}, [".arc"]) == (gauges, files) else {"left": (gauges, files)}
