@@ -62,6 +62,7 @@ class Middleware:
             try:
                 exchange.failed(error)
             except Exception:
+                exchange.forget()
                 guard.failed("asgi.failed")
             raise
         else:
@@ -71,11 +72,10 @@ class Middleware:
                 elif perf_counter() - exchange.ended > BACKGROUND_FROM_SECONDS:
                     exchange.worked_on()
             except Exception:
+                exchange.forget()
                 guard.failed("asgi.returned")
         finally:
             try:
-                if exchange.scope is not None:
-                    exchange.forget()
                 del scope[EXCHANGE]  # else server, scope and exchange hold each other
                 current.reset(token)
             except (KeyError, ValueError):

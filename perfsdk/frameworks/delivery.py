@@ -7,8 +7,8 @@ from perfsdk import catalog
 from perfsdk.frameworks.route import Route
 from perfsdk.recorder import Recorder
 
-COMPRESSIBLE_FROM = 1024
-"""Bytes from which a body is worth compressing."""
+COMPRESSIBLE_FROM = 1024.0
+"""Bytes from which a body is worth compressing; a real, like what it is compared with."""
 
 BACKGROUND_FROM_SECONDS = 0.001
 """Work after the last byte that takes less is the return of the framework's own functions."""

@@ -15,24 +15,28 @@ from typing import Any
 from perfsdk import guard
 from perfsdk.frameworks import asgi, wsgi
 from perfsdk.frameworks.asgi import Around
-from perfsdk.frameworks.django_routes import RouteFinder, carrier_of, label, tell_match
-from perfsdk.frameworks.exchange import EXCHANGE, App, Receive, Scope, Send
-from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.django_routes import RouteFinder, carrier_of, files_label, tell_match
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange, Receive, Scope, Send
+from perfsdk.frameworks.http_server import UNMATCHED, HttpServer
+from perfsdk.frameworks.route import Route
 from perfsdk.wrapping.patches import Patches
 
-ERROR_TYPE = "perfsdk.error_type"
-"""Beside the exchange: the class of the exception that became its response."""
+ERRORS = "perfsdk.errors"
+"""Beside the exchange: a list for the class of the exception that became its response.
 
-_ASGI, _WSGI = "django.core.handlers.asgi", "django.core.handlers.wsgi"
+A list, because the application may go on with a copy of what describes the request.
+"""
+
+_ASGI = "django.core.handlers.asgi"
 _MEASURED = "_perfsdk_measured"
 
 Serve = Callable[..., Any]
+FindRoute = Callable[[Any, Any], Route]
 
 
 def is_application(app: object) -> bool:
     """Whether this is what `get_wsgi_application` or `get_asgi_application` gives."""
-    app = _inside(app)
-    return any(isinstance(app, handler) for handler in _handlers())
+    return isinstance(_inside(app), _handlers())
 
 
 def patch_routing(patches: Patches) -> None:
@@ -40,9 +44,7 @@ def patch_routing(patches: Patches) -> None:
     for handler in _handlers():
         make_call = _make_asgi_call if handler.__module__ == _ASGI else _make_wsgi_call
         for owner in _with_own_call(handler):
-            patches.replace(owner, "__call__", functools.partial(make_call, owner))
-        # In a function that is called once, since a signal knows no patches.
-        patches.replace(handler, "__init__", functools.partial(_hear_exceptions, patches))
+            patches.replace(owner, "__call__", functools.partial(make_call, patches, owner))
     base = sys.modules["django.core.handlers.base"]
     patches.replace(base.BaseHandler, "resolve_request", tell_match)
 
@@ -57,38 +59,45 @@ def instrument_application(app: Any, server: HttpServer, patches: Patches, aroun
         return  # by way of another handler for static files
     told = hasattr(sys.modules["django.core.handlers.base"].BaseHandler, "resolve_request")
     owner = next(owner for owner in type(app).__mro__ if "__call__" in vars(owner))
-    vars(app)[_MEASURED] = Measured(owner, server, RouteFinder(server, told=told), around)
+    vars(app)[_MEASURED] = Measured(owner, server, RouteFinder(server, told=told).find, around)
     patches.on_undo(functools.partial(vars(app).pop, _MEASURED))
 
 
 class Measured:
-    """How one handler is measured, kept by itself.
+    """How one handler is measured, kept by the handler.
 
     `owner` is the class whose `__call__` servers come to first; `serve` measures a request, None
     before the first one.
     """
 
-    __slots__ = ("around", "owner", "routes", "serve", "server")
+    __slots__ = ("around", "find_route", "owner", "serve", "server")
 
     def __init__(
-        self, owner: type, server: HttpServer, routes: RouteFinder, around: Around
+        self, owner: type, server: HttpServer, find_route: FindRoute, around: Around
     ) -> None:
         self.owner = owner
         self.server = server
-        self.routes = routes
+        self.find_route = find_route
         self.around = around
         self.serve: Serve | None = None
 
+    def find_template(self, scope: Scope) -> str | None:
+        """The template of the route that a request took, for what is around the measuring."""
+        exchange = scope.get(EXCHANGE)
+        if exchange is None or exchange.matched is None or exchange.matched is UNMATCHED:
+            return None
+        return self.find_route(exchange, scope).template
 
-def _make_wsgi_call(owner: type, wrapped: Serve) -> Serve:
+
+def _make_wsgi_call(patches: Patches, owner: type, wrapped: Serve) -> Serve:
+    _hear_exceptions(patches)
+
     @functools.wraps(wrapped)
     def call(self: Any, environ: Any, start_response: Any) -> Any:
         serve = None
         try:
-            measured = self.__dict__.get(_MEASURED)
-            if measured is None:
-                serve = _serve_files(self, owner, wrapped, _serve_wsgi)
-            elif measured.owner is owner:
+            measured = self.__dict__.get(_MEASURED) or _measured_files(self, owner)
+            if measured is not None and measured.owner is owner:
                 serve = measured.serve or _serve_wsgi(self, wrapped, measured)
         except Exception:
             guard.failed("django.call")
@@ -99,15 +108,15 @@ def _make_wsgi_call(owner: type, wrapped: Serve) -> Serve:
     return call
 
 
-def _make_asgi_call(owner: type, wrapped: Serve) -> Serve:
+def _make_asgi_call(patches: Patches, owner: type, wrapped: Serve) -> Serve:
+    _hear_exceptions(patches)
+
     @functools.wraps(wrapped)
     async def call(self: Any, scope: Scope, receive: Receive, send: Send) -> None:
         serve = None
         try:
-            measured = self.__dict__.get(_MEASURED)
-            if measured is None:
-                serve = _serve_files(self, owner, wrapped, _serve_asgi)
-            elif measured.owner is owner:
+            measured = self.__dict__.get(_MEASURED) or _measured_files(self, owner)
+            if measured is not None and measured.owner is owner:
                 serve = measured.serve or _serve_asgi(self, wrapped, measured)
         except Exception:
             guard.failed("django.call")
@@ -121,34 +130,80 @@ def _make_asgi_call(owner: type, wrapped: Serve) -> Serve:
 
 def _serve_wsgi(handler: Any, wrapped: Serve, measured: Measured) -> Serve:
     app = MethodType(wrapped, handler)
-    measured.serve = wsgi.Middleware(app, measured.server, measured.routes.find)
+    measured.serve = wsgi.Middleware(app, measured.server, measured.find_route)
     return measured.serve
 
 
 def _serve_asgi(handler: Any, wrapped: Serve, measured: Measured) -> Serve:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        errors: list[str] = []
+        scope[ERRORS] = errors
         await wrapped(handler, scope, receive, send)
-        if ERROR_TYPE in scope:
-            _record_error(scope)
+        if errors:
+            try:
+                _record_error(scope.get(EXCHANGE), errors[0])
+            except Exception:
+                guard.failed("django.error")
 
-    inside = asgi.Middleware(app, measured.server, measured.routes.find)
-    measured.serve = measured.around(inside, measured.routes.find_template)
+    inside = asgi.Middleware(app, measured.server, measured.find_route)
+    measured.serve = measured.around(inside, measured.find_template)
     return measured.serve
 
 
-def _serve_files(
-    handler: Any,
-    owner: type,
-    wrapped: Serve,
-    make: Callable[[Any, Serve, Measured], Serve],
-) -> Serve | None:
-    """What measures a file that `runserver` serves for a measured application.
+def _measured_files(handler: Any, owner: type) -> Measured | None:
+    """How `runserver` serves the static files of a measured application.
 
-    Such a handler comes here for files alone, and only where one develops: made each time.
+    Their handler is around the application, and comes here for files alone; it is made for each
+    of them, so that nothing is left at a handler that nobody asked to measure.
     """
-    if not _serves_files(handler):
+    if not getattr(handler, "handles_files", False):
         return None
-    inside = vars(_inside(handler)).get(_MEASURED)
+    inside: Measured | None = vars(_inside(handler)).get(_MEASURED)
     if inside is None:
         return None
-    routes = FileRoutes(...)
+    server, template = inside.server, files_label(handler)
+    return Measured(owner, server, lambda *_: server.route(template), lambda app, *_: app)
+
+
+def _hear_exceptions(patches: Patches) -> None:
+    """Have Django tell of exceptions that it turns into a server error; twice is once."""
+    signal = sys.modules["django.core.signals"].got_request_exception
+    signal.connect(_heard, weak=False, dispatch_uid=ERRORS)
+    patches.on_undo(functools.partial(signal.disconnect, dispatch_uid=ERRORS))
+
+
+def _heard(request: Any = None, **_: Any) -> None:
+    try:
+        carrier, error_type = carrier_of(request), sys.exc_info()[0]
+        if carrier is not None and error_type is not None and ERRORS in carrier:
+            carrier[ERRORS].append(error_type.__name__)
+    except Exception:
+        guard.failed("django.exception")
+
+
+def _record_error(exchange: Exchange | None, error_type: str) -> None:
+    """Record the request whose response is complete, and stands for an exception."""
+    if exchange is not None and exchange.ended and int(exchange.status) >= 500:
+        exchange.record(exchange.status, error_type)
+
+
+def _handlers() -> tuple[type, ...]:
+    """The handlers of Django that are imported."""
+    found = (("asgi", "ASGIHandler"), ("wsgi", "WSGIHandler"))
+    modules = ((sys.modules.get(f"django.core.handlers.{name}"), kind) for name, kind in found)
+    return tuple(getattr(module, kind) for module, kind in modules if module is not None)
+
+
+def _with_own_call(handler: Any) -> Iterator[type]:
+    """The class and those derived from it that servers may come to, but not for static files."""
+    if "__call__" in vars(handler) and not getattr(handler, "handles_files", False):
+        yield handler
+    for derived in handler.__subclasses__():
+        yield from _with_own_call(derived)
+
+
+def _inside(app: Any) -> Any:
+    """The application inside of handlers for static files."""
+    while getattr(type(app), "handles_files", False):
+        app = getattr(app, "application", None)
+    return app

@@ -9,7 +9,7 @@ https://docs.djangoproject.com/en/stable/ref/urlresolvers/#django.urls.ResolverM
 import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from perfsdk import guard
@@ -102,21 +102,33 @@ def tell_match(wrapped: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
     @functools.wraps(wrapped)
     def resolve_request(self: Any, request: Any) -> Any:
-        carrier = getattr(request, "environ", None) or getattr(request, "scope", None)
-        if not carrier or EXCHANGE not in carrier:
+        exchange = None
+        try:
+            carrier = carrier_of(request)
+            if carrier is not None:
+                exchange = carrier.get(EXCHANGE)
+        except Exception:
+            guard.failed("django.request")
+        if exchange is None:
             return wrapped(self, request)
         try:
             match = wrapped(self, request)
         except unmatched:
-            carrier[EXCHANGE].matched = UNMATCHED
+            exchange.matched = UNMATCHED
             raise
         try:
-            carrier[EXCHANGE].matched = templates.find(match)
+            exchange.matched = templates.find(match)
         except Exception:
             guard.failed("django.match")
         return match
 
     return resolve_request
+
+
+def carrier_of(request: Any) -> MutableMapping[str, Any] | None:
+    """The environ or scope of a request, in which its exchange travels."""
+    carrier = getattr(request, "environ", None)
+    return getattr(request, "scope", None) if carrier is None else carrier
 
 
 def label(route: str) -> str:
@@ -126,6 +138,13 @@ def label(route: str) -> str:
     the anchors around it.
     """
     return "/" + _END.sub(r"\1", route.removeprefix("^"))
+
+
+def files_label(handler: Any) -> str:
+    """The path below which a handler serves static files, without the script's name."""
+    path: str = handler.base_url[2]
+    script_name = sys.modules["django.conf"].settings.FORCE_SCRIPT_NAME or ""
+    return label(path.removeprefix(script_name.rstrip("/")).removeprefix("/"))
 
 
 def _endpoint(view: Any) -> Any:

@@ -16,7 +16,7 @@ class Times(Framework):
     async def test_a_background_task_is_not_the_request(
         self, app, stage, outcomes, active, recording
     ):
-        """While it runs, the request is recorded and nothing is active; it has a time of its own."""
+        """While it runs, the request is recorded and nothing is active; it has its own time."""
         self.needs("background")
         stage.hold("background")
         asking = asyncio.create_task(self.drive(app, "GET", "/background"))
