@@ -14,6 +14,7 @@ from tests.bench.rounds import Options
 
 MEASUREMENTS = {
     "asgi": ("asgi", "collect"),
+    "wsgi": ("wsgi", "collect"),
     "routes": ("asgi", "collect_routes"),
     "uvicorn": ("served", "collect"),
     "operations": ("operations", "collect"),

@@ -44,7 +44,8 @@ status in it. A framework without some of it says so in `without`.
     "routes with methods", "made-up methods", "root path", "static files", "middleware",
     "added middleware", "background", "streams", "exception handlers", "cancellation",
     "raw driver", "routes", "opting out", "websockets", "instances", "real server".
-`stream_error_type`: what `error_type` is after /stream-breaks, where it is not ValueError.
+`stream_error_type`: what `error_type` is after /stream-breaks, where it is not ValueError and
+    no exception reaches the server.
 `add_middleware(app, middleware)`: adds `middleware(app)` of the raw protocol to an application
     that is measured already; `with_middleware(stage, middleware)` where it cannot be added later.
 `instrument(app, **settings)`, `label(template)`: where they differ.

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from starlette.responses import PlainTextResponse
@@ -28,18 +28,6 @@ def items():
         return "made"
 
     return router
-
-
-async def test_one_router_included_twice_has_two_templates(measured, routes):
-    """The same routes under two prefixes."""
-    app = FastAPI()
-    router = items()
-    app.include_router(router, prefix="/v1")
-    app.include_router(router, prefix="/v2")
-    measured(app)
-    for path in ("/v1/items/1", "/v2/items/2", "/v2/items/3"):
-        assert 200 == (await ask(app, path)).status
-    assert {"/v1/items/{item_id}": 1, "/v2/items/{item_id}": 2} == routes()
 
 
 async def test_inclusions_three_deep(measured, outcomes):
@@ -117,17 +105,6 @@ async def test_routes_of_starlette_in_an_included_router(measured, routes, tmp_p
     for path in ("/v1/plain/1", "/static/a.txt", "/static/b.txt", "/mounted/1"):
         await ask(app, path)
     assert {"/v1/plain/{x}": 1, "/static": 2, "/mounted/{x}": 1} == routes()
-
-
-async def test_unknown_paths_and_redirects(measured, routes):
-    """One series each."""
-    app = FastAPI()
-    app.include_router(items(), prefix="/v1")
-    measured(app)
-    for number in range(100):
-        assert 404 == (await ask(app, f"/nope/{number}")).status
-        assert 307 == (await ask(app, f"/v1/items/{number}/")).status
-    assert {"<unmatched>": 100, "<redirect>": 100} == routes()
 
 
 @pytest.mark.parametrize("root_path", ["", "/pfx"])
@@ -209,25 +186,6 @@ async def test_a_handler_of_everything_decides_the_status(debug, measured, outco
     assert {("GET", "/", *expected): 1} == outcomes()
 
 
-async def test_an_error_after_the_start_keeps_the_status(measured, outcomes):
-    """One sample, with what was sent."""
-    app = FastAPI()
-
-    async def parts():
-        yield b"part"
-        raise ValueError
-
-    @app.get("/")
-    async def stream():
-        return StreamingResponse(parts())
-
-    measured(app)
-    answer = await ask(app)
-    assert (200, b"part") == (answer.status, answer.body)
-    # Older versions of Starlette raise a group.
-    assert {("GET", "/", "200", type(answer.error).__name__): 1} == outcomes()
-
-
 async def test_a_stream_that_is_left_is_a_disconnect(measured, outcomes):
     """By each of the two ways in which Starlette learns of it."""
     app = FastAPI()
@@ -268,29 +226,6 @@ async def test_an_upload_that_is_broken_off_is_a_disconnect(measured, outcomes):
     part = {"type": "http.request", "body": b"part", "more_body": True}
     await ask(app, method="POST", incoming=[part, {"type": "http.disconnect"}])
     assert {("POST", "/", "499", "client_disconnect"): 1} == outcomes()
-
-
-async def test_background_tasks_are_not_the_request(measured, outcomes, active, recording):
-    """Neither their time nor their errors."""
-    app = FastAPI()
-    seen = []
-
-    async def task():
-        seen.append((active(), recording.sum(DURATION)))
-        await asyncio.sleep(0.01)
-        raise ValueError
-
-    @app.get("/")
-    async def endpoint(tasks: BackgroundTasks):
-        tasks.add_task(task)
-        return "done"
-
-    measured(app)
-    assert isinstance((await ask(app)).error, ValueError)
-    ((served, duration),) = seen
-    assert (0, False) == served
-    assert duration == recording.sum(DURATION)
-    assert {("GET", "/", "200", ""): 1} == outcomes()
 
 
 async def test_dependencies_that_answer_are_the_routes_outcome(measured, outcomes):

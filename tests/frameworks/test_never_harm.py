@@ -38,14 +38,18 @@ ERROR = ValueError("the application's own")
 pytestmark = pytest.mark.usefixtures("swallow_errors")
 
 MODULES = [
+    "applications",
     "instrumentation",
     "recorder",
     "request",
     "frameworks.asgi",
+    "frameworks.delivery",
     "frameworks.exchange",
     "frameworks.fastapi",
     "frameworks.http_server",
+    "frameworks.queue_time",
     "frameworks.route",
+    "frameworks.selection",
     "frameworks.starlette",
     "runtime.sampler",
     "store.description",
@@ -378,22 +382,6 @@ async def test_a_failing_file_system(
     assert expected == await ask_everything(app)
     assert recording.count(DURATION) >= len(expected)
     assert len(caplog.messages) == len(set(caplog.messages)) <= 2
-
-
-async def test_a_segment_without_room(measured, expected, perfsdk_dir, recording, monkeypatch):
-    """The smallest one, full of routes: the application serves on, old routes are counted."""
-    monkeypatch.setenv("PERFSDK_SEGMENT_SIZE_BYTES", str(1 << 20))
-    app = measured(make())
-    await ask_everything(app)
-    server = instrumentation._running.http_server
-    for number in range(1500):
-        server.route(f"/{number}/{'x' * 100}")
-    before = recording.count(DURATION)
-    assert expected == await ask_everything(app)
-    assert before + len(expected) == recording.count(DURATION)
-    other = measured(make())
-    assert expected == await ask_everything(other)
-    assert recording.value("perfsdk_dropped_series_total") > 0
 
 
 # --- memory ---

@@ -8,7 +8,6 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from perfsdk.request import current
 from tests.frameworks.driving import answering, ask, http_scope, part, start
@@ -87,23 +86,14 @@ async def test_an_application_mounted_twice_has_two_templates(measured, routes):
     assert {"/a/x": 2, "/b/x": 1} == routes()
 
 
-async def test_parameters_of_mounts_are_templates(measured, routes):
-    """100 tenants are one series."""
-    app = measured(Starlette(routes=[Mount("/t/{tenant}", routes=paths("/x/{y}"))]))
-    for number in range(100):
-        await ask(app, f"/t/{number}/x/{number}")
-    assert {"/t/{tenant}/x/{y}": 100} == routes()
-
-
-async def test_unknown_paths_are_one_series(measured, outcomes):
-    """1,000 of them, and those below a mount."""
+async def test_unknown_paths_below_a_mount_are_unmatched(measured, outcomes):
+    """Like those beside it."""
     app = Starlette(routes=[*paths("/x"), Mount("/m", routes=paths("/x"))])
     measured(app)
-    for number in range(1000):
-        await ask(app, f"/nope/{number}")
     for number in range(10):
+        await ask(app, f"/nope/{number}")
         await ask(app, f"/m/nope/{number}")
-    assert {("GET", "<unmatched>", "404", ""): 1010} == outcomes()
+    assert {("GET", "<unmatched>", "404", ""): 20} == outcomes()
 
 
 async def test_slash_redirects_are_one_series(measured, routes):
@@ -168,16 +158,6 @@ async def test_the_root_path_is_no_part_of_the_label(root_path, measured, routes
     for path in ("/x/7", root_path + "/x/7", root_path + "/m/z"):
         assert 200 == (await ask(app, path, root_path=root_path)).status
     assert {"/x/{y}": 2, "/m/z": 1} == routes()
-
-
-async def test_static_files_are_the_path_of_their_mount(measured, routes, tmp_path):
-    """A file that is there and one that is not."""
-    (tmp_path / "here.txt").write_text("text")
-    app = measured(Starlette(routes=[Mount("/static", StaticFiles(directory=tmp_path))]))
-    assert b"text" == (await ask(app, "/static/here.txt")).body
-    for number in range(10):
-        assert 404 == (await ask(app, f"/static/{number}.txt")).status
-    assert {"/static": 11} == routes()
 
 
 async def test_a_plain_application_in_a_mount_is_the_path_of_the_mount(measured, routes):

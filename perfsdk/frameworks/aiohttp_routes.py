@@ -1,0 +1,86 @@
+"""Finds the template of the route that an aiohttp.web request took, in constant time."""
+
+from typing import Any
+
+from perfsdk.frameworks.http_server import REDIRECT, UNMATCHED, UNROUTED, HttpServer
+from perfsdk.frameworks.route import Route
+
+MAX_REMEMBERED = 4000
+"""Routes remembered by object; an application that makes routes as it goes is forgotten."""
+
+_METHOD_NOT_ALLOWED = 405
+
+
+class RouteFinder:
+    """Finds the series of a request, remembered by the identity of the route's object."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        # The object is kept beside its series, else its id could be given to another one.
+        self._remembered: dict[int, tuple[object, Route]] = {}
+
+    def find(self, request: Any, status: int) -> Route:
+        """The route of a request that was answered with `status`."""
+        try:
+            match = request.match_info
+        except AssertionError:  # so aiohttp says that there is none
+            match = None
+        if match is None:
+            return self._server.route(UNROUTED)
+        try:
+            # Remembered objects are kept, so an id is never somebody else's.
+            return self._remembered[id(match.route)][1]
+        except (KeyError, AttributeError):
+            pass
+        refusal = getattr(match, "http_exception", None)
+        if refusal is None:
+            return self._find_template(match)
+        if 300 <= status < 400:  # a middleware found the path with another slash
+            return self._server.route(REDIRECT)
+        if refusal.status == _METHOD_NOT_ALLOWED:
+            found = _match_by_allowed_method(match, request, refusal)
+            return self._server.unresolved("aiohttp", match) if found is None else self._of(found)
+        return self._server.route(UNMATCHED)
+
+    def _of(self, match: Any) -> Route:
+        known = self._remembered.get(id(match.route))
+        return self._find_template(match) if known is None else known[1]
+
+    def _find_template(self, match: Any) -> Route:
+        route = getattr(match, "route", None)
+        template = getattr(getattr(route, "resource", None), "canonical", None)
+        if not isinstance(template, str):
+            return self._server.unresolved("aiohttp", route)
+        found = self._server.route(template or "/", getattr(route, "handler", None))
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[id(route)] = route, found
+        return found
+
+
+def _match_by_allowed_method(match: Any, request: Any, refusal: Any) -> Any:
+    """What the router finds for the path when the method is one of those that it names.
+
+    The refusal itself knows no route. None when the router cannot tell it here and now.
+    """
+    method = min(refusal.allowed_methods)
+    router = match.apps[0].router
+    resolving = router.resolve(_AnotherMethod(request, method))
+    try:
+        resolving.send(None)
+    except StopIteration as done:
+        found = done.value
+        return None if found.http_exception is not None else found
+    resolving.close()  # it waits for something, which nobody may do here
+    return None
+
+
+class _AnotherMethod:
+    """A request as it is, but for its method."""
+
+    def __init__(self, request: Any, method: str) -> None:
+        self._request = request
+        self.method = method
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
