@@ -9,10 +9,12 @@ METRIC = {"name": "a_total", "kind": "counter", "labels": [], "bounds": []}
 NATIVE_METRIC = {"name": "b", "kind": "histogram", "labels": [], "bounds": [1.0], "native": True}
 
 
-def segment_of(*records, values_size=1 << 15, cells_end=1000, records_size=1 << 15):
+def segment_of(
+    *records, identity=bytes(16), values_size=1 << 15, cells_end=1000, records_size=1 << 15
+):
     """A well-formed file with the given records, each as its fields or as bytes."""
     data = b"".join(r if isinstance(r, bytes) else pack_record(r) for r in records)
-    header = pack_header(Header(bytes(16), 1, 0.0, values_size, records_size))
+    header = pack_header(Header(identity, 1, 0.0, values_size, records_size))
     ends = struct.pack("<QQ", cells_end, len(data))
     head = (header + ends).ljust(PAGE, b"\0")
     return head + bytes(values_size) + data.ljust(records_size, b"\0")
