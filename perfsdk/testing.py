@@ -71,7 +71,8 @@ class Recording(AbstractContextManager["Recording"]):
     ) -> "list[_Series]":
         series = [series for series in self._read() if series.metric.name == name]
         known = [metric for metric in METRICS if metric.name == name]
-        described = known[0] if known else series[0].metric if series else None
+        # What was recorded may have more labels than the catalog: those of `route_labels`.
+        described = series[0].metric if series else known[0] if known else None
         if described is None:
             raise KeyError(f"no metric is called {name}")
         if unknown := sorted(labels.keys() - set(described.labels)):

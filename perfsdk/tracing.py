@@ -28,6 +28,15 @@ FLUSH_SECONDS = 5.0
 _ENTERED = "perfsdk.traced"
 _FASTAPI = "fastapi.telemetry"
 _MOST_LAYERS = 100
+_ROUTED = frozenset(
+    {
+        "http.response.start",
+        "websocket.accept",
+        "websocket.close",
+        "websocket.http.response.start",
+    }
+)
+"""Messages that an application sends when its router has chosen."""
 
 
 def span_reader() -> Callable[[], "Span | None"]:
@@ -178,16 +187,19 @@ class Traced:
     async def _enter(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_ENTERED] = self
         span = self._tracing.server_span()
-        if span is not None and self._find_template is not None and scope["type"] == "http":
+        if span is not None and self._find_template is not None:
             send = self._naming(span, self._find_template, scope, send)
         await self.app(scope, receive, send)
 
     def _naming(self, span: "Span", find_template: FindTemplate, scope: Scope, send: Send) -> Send:
-        """The span has its name by the route before it ends, which is in the last `send`."""
+        """The span has its name by the route before it ends, which is in the last `send`.
+
+        That of a WebSocket, too: its route is known when the handshake is answered.
+        """
 
         def send_and_name(message: Message) -> Awaitable[None]:
             try:
-                if message["type"] == "http.response.start":
+                if message["type"] in _ROUTED:
                     template = find_template(scope)
                     if template is not None:
                         span.update_name(f"{_name_before_routing(scope)[0]} {template}")

@@ -5,9 +5,15 @@ import sys
 from collections.abc import Sequence
 
 from perfsdk.cli.demo import command as demo
+from perfsdk.cli.run import command as run
 from perfsdk.version import __version__
 
 DESCRIPTION = "Measure a Python web application: P99, bottleneck and cache hit rate."
+
+COMMANDS = (
+    ("demo", "measure a small shop under load and print the three answers", demo),
+    ("run", "start a server and measure what it serves, without a change to the source", run),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +34,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"perfsdk {__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    summary = "measure a small shop under load and print the three answers"
-    subparser = commands.add_parser("demo", help=summary, description=demo.DESCRIPTION)
-    demo.add_arguments(subparser)
-    subparser.set_defaults(run=demo.run)
+    for name, summary, command in COMMANDS:
+        subparser = commands.add_parser(name, help=summary, description=command.DESCRIPTION)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
     return parser
 
 

@@ -21,41 +21,52 @@ class RouteFinder:
 
     def find(self, request: Any, status: int) -> Route:
         """The route of a request that was answered with `status`."""
-        try:
-            match = request.match_info
-        except AssertionError:  # so aiohttp says that there is none
-            match = None
-        if match is None:
-            return self._server.route(UNROUTED)
+        match = match_of(request)
         try:
             # Remembered objects are kept, so an id is never somebody else's.
             return self._remembered[id(match.route)][1]
         except (KeyError, AttributeError):
             pass
-        refusal = getattr(match, "http_exception", None)
-        if refusal is None:
-            return self._find_template(match)
-        if 300 <= status < 400:  # a middleware found the path with another slash
-            return self._server.route(REDIRECT)
-        if refusal.status == _METHOD_NOT_ALLOWED:
-            found = _match_by_allowed_method(match, request, refusal)
-            return self._server.unresolved("aiohttp", match) if found is None else self._of(found)
-        return self._server.route(UNMATCHED)
-
-    def _of(self, match: Any) -> Route:
-        known = self._remembered.get(id(match.route))
-        return self._find_template(match) if known is None else known[1]
-
-    def _find_template(self, match: Any) -> Route:
-        route = getattr(match, "route", None)
-        template = getattr(getattr(route, "resource", None), "canonical", None)
-        if not isinstance(template, str):
+        template, route = template_of(match, request, status)
+        if template is None:
             return self._server.unresolved("aiohttp", route)
-        found = self._server.route(template or "/", getattr(route, "handler", None))
+        if route is None:
+            return self._server.route(template)
+        known = self._remembered.get(id(route))
+        if known is not None:
+            return known[1]
+        found = self._server.route(template, getattr(route, "handler", None))
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[id(route)] = route, found
         return found
+
+
+def match_of(request: Any) -> Any:
+    """What the router found for a request; None when it was not asked."""
+    try:
+        return request.match_info
+    except AssertionError:  # so aiohttp says that there is nothing
+        return None
+
+
+def template_of(match: Any, request: Any, status: int) -> tuple[str | None, Any]:
+    """The template of what the router found, and the route, None where there is none of it.
+
+    The template is None when it cannot be told.
+    """
+    if match is None:
+        return UNROUTED, None
+    refusal = getattr(match, "http_exception", None)
+    if refusal is not None:
+        if 300 <= status < 400:  # a middleware found the path with another slash
+            return REDIRECT, None
+        if refusal.status != _METHOD_NOT_ALLOWED:
+            return UNMATCHED, None
+        match = _match_by_allowed_method(match, request, refusal)
+    route = getattr(match, "route", None)
+    template = getattr(getattr(route, "resource", None), "canonical", None)
+    return (template or "/", route) if isinstance(template, str) else (None, route)
 
 
 def _match_by_allowed_method(match: Any, request: Any, refusal: Any) -> Any:

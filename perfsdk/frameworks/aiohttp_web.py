@@ -128,7 +128,7 @@ def begin(measured: Measured, request: Any) -> Exchange | Connection | None:
     if request.path in server.excluded:
         return None
     if is_handshake(request):
-        return Connection(server, measured.finder, request)
+        return Connection(server, request)
     if server.queue_time is not None:
         headers = request.headers
         server.queue_time.observe(headers.get("X-Request-Start") or headers.get("X-Queue-Start"))

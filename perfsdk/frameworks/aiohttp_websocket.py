@@ -7,14 +7,15 @@ from time import perf_counter
 from typing import Any
 
 from perfsdk import catalog, guard
-from perfsdk.frameworks.aiohttp_routes import RouteFinder
-from perfsdk.frameworks.http_server import OTHER, HttpServer
-from perfsdk.frameworks.route import Route
+from perfsdk.frameworks.aiohttp_routes import match_of, template_of
+from perfsdk.frameworks.http_server import OTHER, UNRESOLVED, HttpServer
+from perfsdk.frameworks.selection import is_excluded
 from perfsdk.wrapping.patches import Patches
 
 _CONNECTION = "_perfsdk_connection"
 _REJECTED = "rejected"
-_ABNORMAL = 1006
+_ABNORMAL = "1006"
+_NORMAL = 1000
 _REGISTERED = range(1000, 1016)
 _MESSAGES = (1, 2)
 """The opcodes of text and of binary messages."""
@@ -30,57 +31,54 @@ def is_handshake(request: Any) -> bool:
 
 
 class Connection:
-    """A handshake, and the websocket that it led to if the application accepted it.
+    """A handshake, and the websocket that it led to if the application accepted it."""
 
-    `route` is None before that, and after the end.
-    """
-
-    def __init__(self, server: HttpServer, finder: RouteFinder, request: Any) -> None:
+    def __init__(self, server: HttpServer, request: Any) -> None:
         self._server = server
-        self._finder = finder
         self._request = request
         self._socket: Any = None
-        self._closed_with: object = None
+        self._template = ""  # that of an open websocket which is measured
+        self._closed_with: int | None = None
         self._accepted = 0.0
-        self.route: Route | None = None
         request.writer.perfsdk_connection = self  # the websocket finds it there
 
     def accept(self, socket: Any) -> None:
         """The handshake was answered: the websocket is open."""
         if self._request is None or self._socket is not None:
             return
-        route = self._finder.find(self._request, 0)
+        template = self._find_template()
         self._socket = socket
         self._accepted = perf_counter()
-        if route.measured:
-            self.route = route
-            recorder = self._server.recorder
-            recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((route.template,), 1.0)
+        self._template = template
+        if template:
+            self._server.recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((template,), 1.0)
 
     def move(self, direction: str) -> None:
         """A message was `received` or `sent`."""
-        if self.route is not None:
+        if self._template:
             counter = self._server.recorder.counter(catalog.WEBSOCKET_MESSAGES)
-            counter.add((self.route.template, direction))
+            counter.add((self._template, direction))
 
-    def close_with(self, code: object) -> None:
-        """The application closes the websocket with a code, which is one of its own."""
+    def close_with(self, code: int) -> None:
+        """The application closes the websocket; what the client answers is not why it ended."""
         self._closed_with = code
 
     def end(self) -> None:
         """The websocket is closed, or nobody serves it any more; once. Never raises."""
-        request, socket, route = self._request, self._socket, self.route
-        self._request = self._socket = self.route = None  # also breaks the cycle of them
         try:
+            request, socket = self._request, self._socket
             if request is None:
                 return
             vars(request.writer).pop("perfsdk_connection", None)
             if socket is None:
-                self._reject(self._finder.find(request, 0))
-            elif route is not None:
-                self._end(route, socket.close_code)
+                self._reject()
+            else:
+                self._end(socket.close_code)
         except Exception:
             guard.failed("aiohttp.websocket")
+        finally:
+            self._request = self._socket = None  # also breaks the cycle of them
+            self._template = ""
 
     def returned(self) -> None:
         """Nothing more is done for the request. Never raises."""
@@ -93,22 +91,39 @@ class Connection:
     def forget(self) -> None:
         """Nothing happens: it has ended. Never raises."""
 
-    def _reject(self, route: Route) -> None:
-        if route.measured:
-            closes = self._server.recorder.counter(catalog.WEBSOCKET_CLOSES)
-            closes.add((route.template, _REJECTED))
+    def _find_template(self) -> str:
+        """The route's; "" when it is excluded. Only the families of websockets get a series."""
+        template, route = template_of(match_of(self._request), self._request, 0)
+        if template is None:
+            return UNRESOLVED
+        opted_out = route is not None and is_excluded(route.handler)
+        return "" if opted_out or template in self._server.excluded else template
 
-    def _end(self, route: Route, code: int | None) -> None:
+    def _reject(self) -> None:
+        template = self._find_template()
+        if template:
+            self._server.recorder.counter(catalog.WEBSOCKET_CLOSES).add((template, _REJECTED))
+
+    def _end(self, code: int | None) -> None:
+        template = self._template
+        if not template:
+            return
         recorder = self._server.recorder
-        recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((route.template,), -1.0)
+        recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((template,), -1.0)
         seconds = perf_counter() - self._accepted
-        recorder.histogram(catalog.WEBSOCKET_DURATION).observe((route.template,), seconds)
-        if code is None:  # the connection was lost, or dropped by an exception
-            code = _ABNORMAL
-        # Clients may choose among thousands of codes; those of the application are few.
-        known = code in _REGISTERED or code == self._closed_with
-        label = str(int(code)) if known else OTHER
-        recorder.counter(catalog.WEBSOCKET_CLOSES).add((route.template, label))
+        recorder.histogram(catalog.WEBSOCKET_DURATION).observe((template,), seconds)
+        label = _label(self._closed_with, code)
+        recorder.counter(catalog.WEBSOCKET_CLOSES).add((template, label))
+
+
+def _label(closed_with: int | None, code: int | None) -> str:
+    """Which code a websocket was closed with: by the application, else by the client."""
+    if closed_with is not None:
+        return str(int(closed_with))
+    if code is None:  # the connection was lost, or dropped by an exception
+        return _ABNORMAL
+    # Clients may choose among thousands of codes.
+    return str(int(code)) if code in _REGISTERED else OTHER
 
 
 def patch_websockets(patches: Patches) -> None:
@@ -173,8 +188,9 @@ def _tell_closed(wrapped: Method) -> Method:
         connection = None
         try:
             connection = vars(self).get(_CONNECTION)
-            if connection is not None and not self.closed:
-                connection.close_with(kwargs.get("code"))
+            # Else it answers the client, who closed before.
+            if connection is not None and self.close_code is None and not self.closed:
+                connection.close_with(kwargs.get("code", _NORMAL))
         except Exception:
             guard.failed("aiohttp.close")
         try:

@@ -5,6 +5,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from perfsdk import guard
+from perfsdk.frameworks import websocket
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
 from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
 from perfsdk.frameworks.http_server import UNRESOLVED, HttpServer
@@ -82,7 +83,10 @@ class Middleware:
                 pass  # the framework went on in another context, which ends by itself
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+        if scope["type"] == "websocket":
+            await websocket.serve(self, scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
 
 class Wrapper(Middleware):

@@ -9,24 +9,18 @@ https://docs.djangoproject.com/en/stable/howto/deployment/
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from types import MethodType
 from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks import asgi, wsgi
 from perfsdk.frameworks.asgi import Around
 from perfsdk.frameworks.django_routes import RouteFinder, carrier_of, files_label, tell_match
-from perfsdk.frameworks.exchange import EXCHANGE, Exchange, Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE, Receive, Scope, Send
 from perfsdk.frameworks.http_server import UNMATCHED, HttpServer
 from perfsdk.frameworks.route import Route
 from perfsdk.wrapping.patches import Patches
 
-ERRORS = "perfsdk.errors"
-"""Beside the exchange: a list for the class of the exception that became its response.
-
-A list, because the application may go on with a copy of what describes the request.
-"""
-
+_UID = "perfsdk.exception"
 _ASGI = "django.core.handlers.asgi"
 _MEASURED = "_perfsdk_measured"
 
@@ -129,22 +123,13 @@ def _make_asgi_call(patches: Patches, owner: type, wrapped: Serve) -> Serve:
 
 
 def _serve_wsgi(handler: Any, wrapped: Serve, measured: Measured) -> Serve:
-    app = MethodType(wrapped, handler)
+    app = functools.partial(wrapped, handler)
     measured.serve = wsgi.Middleware(app, measured.server, measured.find_route)
     return measured.serve
 
 
 def _serve_asgi(handler: Any, wrapped: Serve, measured: Measured) -> Serve:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        errors: list[str] = []
-        scope[ERRORS] = errors
-        await wrapped(handler, scope, receive, send)
-        if errors:
-            try:
-                _record_error(scope.get(EXCHANGE), errors[0])
-            except Exception:
-                guard.failed("django.error")
-
+    app = functools.partial(wrapped, handler)
     inside = asgi.Middleware(app, measured.server, measured.find_route)
     measured.serve = measured.around(inside, measured.find_template)
     return measured.serve
@@ -158,7 +143,7 @@ def _measured_files(handler: Any, owner: type) -> Measured | None:
     """
     if not getattr(handler, "handles_files", False):
         return None
-    inside: Measured | None = vars(_inside(handler)).get(_MEASURED)
+    inside: Measured | None = getattr(_inside(handler), _MEASURED, None)
     if inside is None:
         return None
     server, template = inside.server, files_label(handler)
@@ -168,23 +153,18 @@ def _measured_files(handler: Any, owner: type) -> Measured | None:
 def _hear_exceptions(patches: Patches) -> None:
     """Have Django tell of exceptions that it turns into a server error; twice is once."""
     signal = sys.modules["django.core.signals"].got_request_exception
-    signal.connect(_heard, weak=False, dispatch_uid=ERRORS)
-    patches.on_undo(functools.partial(signal.disconnect, dispatch_uid=ERRORS))
+    signal.connect(_heard, weak=False, dispatch_uid=_UID)
+    patches.on_undo(functools.partial(signal.disconnect, dispatch_uid=_UID))
 
 
 def _heard(request: Any = None, **_: Any) -> None:
     try:
         carrier, error_type = carrier_of(request), sys.exc_info()[0]
-        if carrier is not None and error_type is not None and ERRORS in carrier:
-            carrier[ERRORS].append(error_type.__name__)
+        exchange = None if carrier is None else carrier.get(EXCHANGE)
+        if exchange is not None and error_type is not None:
+            exchange.error_type = error_type.__name__
     except Exception:
         guard.failed("django.exception")
-
-
-def _record_error(exchange: Exchange | None, error_type: str) -> None:
-    """Record the request whose response is complete, and stands for an exception."""
-    if exchange is not None and exchange.ended and int(exchange.status) >= 500:
-        exchange.record(exchange.status, error_type)
 
 
 def _handlers() -> tuple[type, ...]:

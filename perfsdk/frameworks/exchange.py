@@ -13,7 +13,6 @@ from perfsdk.frameworks.http_server import (
     CLIENT_DISCONNECT,
     NO_RESPONSE,
 )
-from perfsdk.frameworks.route import Route
 from perfsdk.request import Account
 
 if TYPE_CHECKING:
@@ -35,7 +34,8 @@ class Exchange(Account):
     `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
     nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
     the response started, `ended` 0 before its last byte was sent, `scope` None once the
-    exchange is recorded, and then `route` is the one it took.
+    exchange is recorded, and then `route` is the one it took. `error_type` may be set by who
+    knows which exception became a server error.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class Exchange(Account):
         "_receive",
         "_send",
         "ended",
+        "error_type",
         "first_byte",
         "matched",
         "method",
@@ -64,6 +65,7 @@ class Exchange(Account):
         self.events = []
         self.folded = None
         self.labels = None
+        self.error_type = ""
         self.matched: Any = None
         self.prefix = ""
         self.status = 0
@@ -153,8 +155,8 @@ class Exchange(Account):
             self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
         elif status < 500:
             self.record(status, "")
-        elif (handled := sys.exc_info()[0]) is not None:
-            self.record(status, handled.__name__)
+        elif error_type := self._error_type():
+            self.record(status, error_type)
         # Else the exception that a server error stands for may still follow.
 
     def record(self, status: int, error_type: str) -> None:
@@ -232,13 +234,18 @@ class Exchange(Account):
         """The application returned; nothing happens when the response was recorded before."""
         if self.ended:
             status = int(self.status)  # some servers take text too
-            self.record(status, str(status) if status >= 500 else "")
+            self.record(status, (self._error_type() or str(status)) if status >= 500 else "")
             return
         self.ended = perf_counter()
         if self._flags & _DISCONNECTED:
             self.record(self._status_of_disconnect(), CLIENT_DISCONNECT)
         else:
             self.record(self.status or 500, NO_RESPONSE)
+
+    def _error_type(self) -> str:
+        """What a server error stands for; empty when nobody knows yet."""
+        handled = sys.exc_info()[0]
+        return self.error_type or ("" if handled is None else handled.__name__)
 
     def _status_of_disconnect(self) -> int:
         """As sent; a server error that began when nobody was there any more is none."""

@@ -35,8 +35,10 @@ class QueueTime:
     def observe_headers(self, headers: object) -> None:
         """Take it from the headers of an ASGI scope, pairs of bytes. Never raises."""
         try:
+            if not isinstance(headers, (list, tuple)):
+                return  # an iterator would be empty for the application
             found = dict.fromkeys(HEADERS, b"")
-            for name, value in headers:  # type: ignore[attr-defined] # whatever it is, it is guarded
+            for name, value in headers:
                 if name in found and not found[name]:
                     found[name] = value
             self.observe(found[HEADERS[0]] or found[HEADERS[1]])

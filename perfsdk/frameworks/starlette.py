@@ -46,6 +46,7 @@ def patch_routing(patches: Patches) -> None:
     patches.replace(routing.Mount, "handle", _tell_mount)
     patches.replace(routing.Host, "handle", _tell_route)
     patches.replace(routing.Route, "handle", _tell_route)
+    patches.replace(routing.WebSocketRoute, "handle", _tell_route)
 
 
 def instrument_application(app: Any, server: HttpServer, patches: Patches, around: Around) -> None:

@@ -4,7 +4,6 @@ Nothing of it runs in a request, and prometheus_client is never imported: who ha
 it has no registry.
 """
 
-import os
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from perfsdk.runtime.registry_families import (
 )
 from perfsdk.runtime.registry_series import Identity, MirroredMetric, identify
 from perfsdk.store.fork import ForkLock
+from perfsdk.store.fork_hooks import at_fork
 
 MAX_WAIT_SECONDS = 1.0
 """The longest that the sampler waits for collectors; then it goes on without them."""
@@ -74,7 +74,7 @@ class RegistryMirror:
         self._not_before = 0.0
         me = weakref.ref(self)
         # Hooks run last registered first: this one with the lock that is made after it.
-        os.register_at_fork(before=lambda: _call(me(), RegistryMirror._remember))
+        at_fork(before=lambda: _call(me(), RegistryMirror._remember))
         self._lock = ForkLock(self._after_fork_in_child)
 
     def sample(self) -> None:

@@ -1,9 +1,10 @@
 """A lock that a fork waits for and that is free in the child, and what the child does first."""
 
-import os
 import threading
 import weakref
 from collections.abc import Callable
+
+from perfsdk.store.fork_hooks import at_fork
 
 FORK_WAIT_SECONDS = 1.0
 """The longest that a fork waits for the thread that holds the lock."""
@@ -30,7 +31,7 @@ class ForkLock:
             if lock is not None:
                 method(lock)
 
-        os.register_at_fork(
+        at_fork(
             before=lambda: call(ForkLock.before_fork),
             after_in_parent=lambda: call(ForkLock.after_fork_in_parent),
             after_in_child=lambda: call(ForkLock.after_fork_in_child),

@@ -53,4 +53,6 @@ def until_all_answer(requests: Sequence[Request], sent: Sent, workers: int) -> I
 
 def with_routes(requests: Sequence[Request], routes: Mapping[str, str]) -> list[Request]:
     """The same requests to an application whose framework writes templates in its own way."""
-    return [request._replace(route=routes.get(request.route, request.route)) for request in requests]
+    return [
+        request._replace(route=routes.get(request.route, request.route)) for request in requests
+    ]

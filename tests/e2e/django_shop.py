@@ -12,6 +12,9 @@ WSGI_APPLICATION = "tests.e2e.django_wsgi.signed"
 MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]  # it tells the length of a body
 LOGGING_CONFIG = None
 
+ROUTES = {"/products/{size}": "/products/<int:size>"}
+"""The shop's templates that Django writes in another way."""
+
 SLOW_SECONDS = 0.02
 
 

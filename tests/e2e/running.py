@@ -1,5 +1,6 @@
 """Starts what the end-to-end tests run: applications under their servers, and the exporter."""
 
+import functools
 import os
 import socket
 import subprocess
@@ -62,7 +63,6 @@ def start_shop(
     *args: str,
     announcements: int = 1,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
 ) -> Iterator[Server]:
     """An application under a server that is installed beside this Python.
 
@@ -71,17 +71,24 @@ def start_shop(
     begins its lifespan, itself.
     """
     port = free_port()
-    log = tmp_path / f"shop-{port}.log"
+    log = log_of(tmp_path, port)
     path = os.path.join(os.path.dirname(sys.executable), program)
     command = [path, *(arg.format(host=HOST, port=port) for arg in args)]
     environment = {"PYTHONPATH": os.fspath(ROOT), **(env or {})}
-
-    def ready() -> bool:
-        # A single uvicorn says so before it listens.
-        return log.read_text().count(READY) >= announcements and _accepts(port)
-
-    with start_process(command, ready=ready, log=log, env=environment, cwd=cwd) as process:
+    ready = functools.partial(is_open, log, port, announcements)
+    with start_process(command, ready=ready, log=log, env=environment) as process:
         yield Server(port, f"http://{HOST}:{port}", process)
+
+
+def log_of(tmp_path: Path, port: int) -> Path:
+    """What the application at a port prints."""
+    return tmp_path / f"shop-{port}.log"
+
+
+def is_open(log: Path, port: int, announcements: int) -> bool:
+    """Whether the application was announced so often, and its server accepts connections."""
+    # A single uvicorn says so before it listens.
+    return log.read_text().count(READY) >= announcements and _accepts(port)
 
 
 def end(shop: Server) -> None:

@@ -3,25 +3,48 @@
 import pytest
 
 from tests.e2e import running
-from tests.e2e.course import check_course
+from tests.e2e.course import check_course, with_routes
+from tests.e2e.django_shop import ROUTES
 from tests.e2e.outcomes import mix
 
 WORKERS = 2
-HYPERCORN = ["hypercorn", running.SHOP, "--bind", "{host}:{port}", "--workers", str(WORKERS)]
-GRANIAN = ["granian", running.SHOP, "--interface", "asgi", "--host", "{host}", "--port", "{port}"]
-GRANIAN += ["--workers", str(WORKERS), "--no-ws"]
-UVICORN = ["uvicorn", running.SHOP, "--host", "{host}", "--port", "{port}"]
-UVICORN += ["--workers", str(WORKERS)]
-GUNICORN = ["gunicorn", running.SHOP, "--bind", "{host}:{port}", "--workers", str(WORKERS)]
-GUNICORN += ["-k", "uvicorn_worker.UvicornWorker"]
+DJANGO = "tests.e2e.django_asgi:signed"
+
+
+def uvicorn(app, *options):
+    return ["uvicorn", app, "--host", "{host}", "--port", "{port}", *_workers(), *options]
+
+
+def gunicorn(app, *options):
+    worker = ["-k", "uvicorn_worker.UvicornWorker"]
+    return ["gunicorn", app, "--bind", "{host}:{port}", *worker, *_workers(), *options]
+
+
+def hypercorn(app, *options):
+    return ["hypercorn", app, "--bind", "{host}:{port}", *_workers(), *options]
+
+
+def granian(app, *options):
+    where = ["--host", "{host}", "--port", "{port}"]
+    return ["granian", app, "--interface", "asgi", *where, *_workers(), *options]
+
+
+def _workers():
+    return ["--workers", str(WORKERS)]
+
 
 SERVERS = {
-    "uvicorn": UVICORN,
-    "gunicorn preload": [*GUNICORN, "--preload"],
-    "hypercorn": HYPERCORN,
-    "hypercorn uvloop": [*HYPERCORN, "--worker-class", "uvloop"],
-    "granian": GRANIAN,
-    "granian mt": [*GRANIAN, "--runtime-mode", "mt", "--runtime-threads", "2"],
+    "uvicorn": uvicorn(running.SHOP),
+    "gunicorn preload": gunicorn(running.SHOP, "--preload"),
+    "hypercorn": hypercorn(running.SHOP),
+    "hypercorn uvloop": hypercorn(running.SHOP, "--worker-class", "uvloop"),
+    "granian": granian(running.SHOP),
+    "granian mt": granian(running.SHOP, "--runtime-mode", "mt", "--runtime-threads", "2"),
+}
+SERVERS_OF_DJANGO = {
+    "uvicorn": uvicorn(DJANGO, "--lifespan", "off"),
+    "hypercorn": hypercorn(DJANGO),
+    "granian": granian(DJANGO),
 }
 
 
@@ -30,3 +53,11 @@ def test_totals(exporter, tmp_path, perfsdk_dir, args):
     """All workers serve; each total is exact, while they live and when they have ended."""
     with running.start_shop(tmp_path, *args, announcements=WORKERS) as shop:
         check_course(exporter, shop, perfsdk_dir, mix(6), workers=WORKERS)
+
+
+@pytest.mark.parametrize("args", SERVERS_OF_DJANGO.values(), ids=SERVERS_OF_DJANGO.keys())
+def test_totals_of_django(exporter, tmp_path, perfsdk_dir, args):
+    """The same for Django, whose views run in threads."""
+    with running.start_shop(tmp_path, *args, announcements=WORKERS) as shop:
+        requests = with_routes(mix(6), ROUTES)
+        check_course(exporter, shop, perfsdk_dir, requests, workers=WORKERS)

@@ -81,3 +81,37 @@ def make_scope(method, path, headers=(), root_path="", *, stripped=False):
     if not any(name == b"host" for name, _ in given):
         given.insert(0, (b"host", b"example.org"))
     return scope | {"headers": given}
+
+
+async def talk(app, path="/", texts=(), *, leaves=None):
+    """What an application sends to the client of a WebSocket, and the exception it raised.
+
+    The client sends `texts` and then leaves with the close code `leaves`, None: it waits until
+    the application closes.
+    """
+    waiting = [{"type": "websocket.connect"}]
+    waiting += [{"type": "websocket.receive", "text": text} for text in texts]
+    if leaves is not None:
+        waiting.append({"type": "websocket.disconnect", "code": leaves})
+    closed = asyncio.Event()
+    sent = []
+
+    async def receive():
+        if waiting:
+            return waiting.pop(0)
+        await closed.wait()
+        return {"type": "websocket.disconnect", "code": 1000}
+
+    async def send(message):
+        sent.append(message)
+        if message["type"] == "websocket.close":
+            closed.set()
+
+    scope = make_scope("GET", path) | {"type": "websocket", "scheme": "ws", "subprotocols": []}
+    del scope["method"]
+    error = None
+    try:
+        await app(scope, receive, send)
+    except BaseException as raised:
+        error = raised
+    return sent, error

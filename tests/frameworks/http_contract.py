@@ -54,6 +54,7 @@ status in it. A framework without some of it says so in `without`.
     "module.function", that servers and frameworks call, so that nobody could keep their errors.
 """
 
+import asyncio
 from types import MappingProxyType
 
 import pytest
@@ -67,6 +68,7 @@ from tests.frameworks.contract.selection import Selection
 from tests.frameworks.contract.servers import Servers
 from tests.frameworks.contract.sizes import Sizes
 from tests.frameworks.contract.times import Times
+from tests.frameworks.contract.websockets import Websockets
 
 
 class HttpContract(Labels, Times, Outcomes, Sizes, Hostile, Selection, Lifetime):
@@ -83,7 +85,7 @@ class CopyingScope:
         await self.app(dict(scope), receive, send)
 
 
-class AsgiContract(Servers, HttpContract):
+class AsgiContract(Servers, Websockets, HttpContract):
     """The contract of an ASGI framework."""
 
     copying = CopyingScope
@@ -180,15 +182,17 @@ class ServerContract(HttpContract):
     @pytest.fixture(autouse=True)
     async def _servers(self):
         self._started = []
+        self._starting = asyncio.Lock()
         yield
         for _, _, stop in self._started:
             await stop()
 
     async def drive(self, app, method="GET", path="/", **how):
-        port = next((port for known, port, _ in self._started if known is app), None)
-        if port is None:
-            port, stop = await self.start(app)
-            self._started.append((app, port, stop))
+        async with self._starting:
+            port = next((port for known, port, _ in self._started if known is app), None)
+            if port is None:
+                port, stop = await self.start(app)
+                self._started.append((app, port, stop))
         return await server_driver.drive(port, method, path, **how)
 
     async def forget_servers(self):

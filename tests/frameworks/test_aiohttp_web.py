@@ -1,12 +1,30 @@
-"""aiohttp.web keeps the contract of frameworks, and what only it has is right too."""
+"""aiohttp.web keeps the contract of frameworks; its neighbours in the process are left alone."""
 
-from aiohttp import web, web_app
+import asyncio
+import subprocess
+import sys
+from functools import wraps
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from aiohttp import ClientSession, web, web_app, web_protocol
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_middlewares import normalize_path_middleware
 
 import perfsdk
+from perfsdk import instrument, uninstrument
+from perfsdk.request import current
+from tests.frameworks.aiohttp_driver import application, make_expect, ok, open_clients, read
+from tests.frameworks.contract.framework import until
 from tests.frameworks.contract.stage import HELLO, LARGE, Handled
 from tests.frameworks.http_contract import ServerContract
 from tests.servers import HOST
+
+clients = pytest.fixture(open_clients)
+expect = pytest.fixture(make_expect)
+
+DURATION = "http_server_request_duration_seconds"
 
 
 async def serve(app, **options):
@@ -161,14 +179,18 @@ class TestAiohttpContract(ServerContract):
         "Exchange.count",
         "Exchange.broke",
     )
-    templates = {
-        "/files/{p:path}": "/files/{p}",
-        "<unrouted>": "/plain",  # aiohttp finds the route before it asks the middleware
-    }
-    without = {
-        "mounts with parameters": "the prefix of a sub-application is a constant",
-        "added middleware": "the list is frozen when the application is served",
-    }
+    templates = MappingProxyType(
+        {
+            "/files/{p:path}": "/files/{p}",
+            "<unrouted>": "/plain",  # aiohttp finds the route before it asks the middleware
+        }
+    )
+    without = MappingProxyType(
+        {
+            "mounts with parameters": "the prefix of a sub-application is a constant",
+            "added middleware": "the list is frozen when the application is served",
+        }
+    )
 
     async def start(self, app):
         return await serve(app, handler_cancellation=True)
@@ -204,3 +226,156 @@ class TestAiohttpContract(ServerContract):
         for prefix in ("/v1", "/v2"):
             app.add_subapp(prefix, including(**{"/things/{id}": parameter("id")}))
         return app
+
+
+async def test_neighbours_are_not_measured(measured, clients, expect):
+    """Other applications, low-level servers and clients of the same process."""
+    ours, other = application(ok), application(ok, "/other")
+
+    async def low_level(request):
+        return web.Response(text=str(current.get()))
+
+    client = await clients(measured(ours))
+    neighbour = await clients(other)
+    assert 200 == (await read(neighbour, "/other"))[0]
+    server = web.Server(low_level)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}") as response:
+        assert "None" == await response.text()
+    await runner.cleanup()
+    assert 200 == (await read(client))[0]
+    await expect("GET / 200")
+
+
+async def test_bad_requests_reach_no_application(measured, clients, expect, outcomes):
+    """What is no HTTP is answered by aiohttp alone."""
+    client = await clients(measured(application(ok)))
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"this is no HTTP\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+    writer.close()
+    assert {} == outcomes()
+    assert 200 == (await read(client))[0]
+    await expect("GET / 200")
+
+
+async def test_requests_of_one_connection(measured, clients, recording):
+    """Each has an account of its own, also when they are sent at once."""
+    accounts = []
+
+    async def handler(request):
+        accounts.append(current.get())
+        return web.Response(text="ok")
+
+    client = await clients(measured(application(handler)))
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 10)
+    for _ in range(10):
+        await reader.readuntil(b"ok")
+    writer.close()
+    await until(lambda: 10 == recording.count(DURATION), "ten requests")
+    assert 10 == len(set(map(id, accounts)))
+    assert None not in accounts
+
+
+async def test_an_application_that_is_served_already(measured, clients, expect):
+    """The next request is measured; after `uninstrument` none is."""
+    app = application(ok)
+    client = await clients(app)
+    await read(client)
+    assert app is measured(app)
+    await read(client)
+    await expect("GET / 200")
+    assert app is uninstrument(app)
+    await read(client)
+    await expect("GET / 200")
+
+
+async def test_uninstrument_in_the_middle_of_a_request(measured, clients):
+    """It is answered all the same."""
+    app = application(ok)
+    release = asyncio.Event()
+
+    async def handler(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"before ")
+        uninstrument(app)
+        release.set()
+        await response.write(b"after")
+        return response
+
+    app.router.add_get("/this", handler)
+    client = await clients(measured(app))
+    assert (200, b"before after") == await read(client, "/this")
+    assert release.is_set()
+
+
+def test_uninstrument_restores_the_classes(measured):
+    """Each has the identical attributes again."""
+    kinds = (web_protocol.RequestHandler, web.FileResponse, web.WebSocketResponse, web.Response)
+    before = [dict(vars(kind)) for kind in kinds]
+    app = measured(application(ok))
+    assert before != [dict(vars(kind)) for kind in kinds]
+    uninstrument(app)
+    for kind, attributes in zip(kinds, before, strict=True):
+        assert attributes.keys() == vars(kind).keys()
+        assert all(vars(kind)[name] is value for name, value in attributes.items())
+
+
+async def test_the_writer_is_one_of_its_class(measured, clients):
+    """While a request is served, and the very same object again after it."""
+    seen = []
+
+    async def handler(request):
+        seen.append((request.writer, type(request.writer).__name__))
+        return web.Response()
+
+    client = await clients(measured(application(handler)))
+    await read(client)
+    ((writer, name),) = seen
+    await until(lambda: type(writer).__name__ == name, "the end")
+    assert isinstance(writer, StreamWriter)
+    await until(lambda: type(writer) is StreamWriter, "the class itself")
+    assert StreamWriter.__name__ == name
+
+
+async def test_a_replaced_method_of_the_application(measured, clients, expect):
+    """Somebody wraps `_handle` of the instance: it is still that application."""
+    app = measured(application(ok))
+    inner = app._handle
+
+    @wraps(inner)
+    async def outer(request):
+        return await inner(request)
+
+    vars(app)["_handle"] = outer
+    client = await clients(app)
+    assert 200 == (await read(client))[0]
+    await expect("GET / 200")
+
+
+def test_no_warning_of_foreign_attributes(tmp_path):
+    """In the development mode of Python aiohttp warns of attributes that are not its own."""
+    program = """
+from aiohttp import web
+import perfsdk
+app = perfsdk.instrument(web.Application())
+perfsdk.uninstrument()
+"""
+    subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error::DeprecationWarning:aiohttp", "-c", program],
+        check=True,
+        cwd=Path(__file__).parents[2],
+        env={"PERFSDK_DIR": str(tmp_path), "PATH": ""},
+    )
+
+
+def test_instrument_imports_no_framework(measured):
+    """What is no application of aiohttp.web is told without it."""
+    with pytest.raises(TypeError):
+        instrument(web.Application)

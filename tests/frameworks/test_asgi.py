@@ -534,7 +534,7 @@ async def test_a_hostile_message_passes_through(message, measured):
 # --- other protocols, and nesting ---
 
 
-@pytest.mark.parametrize("kind", ["websocket", "lifespan", "unknown"])
+@pytest.mark.parametrize("kind", ["lifespan", "unknown"])
 async def test_other_scopes_pass_through_untouched(kind, measured, recording):
     """The same scope, `receive` and `send` arrive; nothing is recorded."""
     seen = []

@@ -1,23 +1,28 @@
-"""Django's handlers: exceptions that become responses, static files, and undoing it all."""
+"""Django's handlers: which ones are measured, static files, and undoing it all."""
 
-import asyncio
 import gc
 import sqlite3
 
-import django
 import pytest
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler, StaticFilesHandler
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.base import BaseHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import got_request_exception
-from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
+from django.test import AsyncClient, Client
+from django.test.client import ClientHandler
 from django.urls import path
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from perfsdk import instrument, uninstrument
+from perfsdk.frameworks import django as ours
+from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.integrations import INTEGRATIONS
+from perfsdk.wrapping.patches import Patches
 from tests.frameworks import asgi_driver
+from tests.frameworks.django_site import site_settings
 from tests.frameworks.django_site.serving import DRIVE, MAKE, Site
 
 MIDDLEWARE = "tests.frameworks.django_site.middleware"
@@ -31,145 +36,9 @@ def site(request, measured):
         yield site
 
 
-@pytest.fixture
-def asgi_site(measured):
-    """A project behind ASGI."""
-    with Site("asgi") as site:
-        yield site
-
-
-def raising(error):
-    """A view that raises."""
-
-    def view(request):
-        raise error
-
-    return view
-
-
-def raising_async(error):
-    """The same as a coroutine."""
-
-    async def view(request):
-        raise error
-
-    return view
-
-
-def view(request):
+def view(request, **_):
     """Answers."""
     return HttpResponse("here")
-
-
-async def view_async(request):
-    """Answers."""
-    return HttpResponse("here")
-
-
-@pytest.mark.parametrize("debug", [False, True])
-@pytest.mark.parametrize("make", [raising, raising_async])
-async def test_the_class_of_an_exception(make, debug, site, outcomes):
-    """Those that Django answers with a client error are none; all others are told by class."""
-    errors = {404: Http404(), 403: PermissionDenied(), 400: SuspiciousOperation(), 500: OSError()}
-    site.serve([path(str(status), make(error)) for status, error in errors.items()], DEBUG=debug)
-    for status in errors:
-        assert status == (await site.get(f"/{status}")).status
-    assert {
-        ("GET", "/404", "404", ""): 1,
-        ("GET", "/403", "403", ""): 1,
-        ("GET", "/400", "400", ""): 1,
-        ("GET", "/500", "500", "OSError"): 1,
-    } == outcomes()
-
-
-async def test_an_exception_in_a_middleware(site, outcomes):
-    """Before routing: no route, but the class."""
-    site.serve([path("x", view)], MIDDLEWARE=(f"{MIDDLEWARE}.Break",))
-    assert 500 == (await site.get("/x", headers=[("x-break", "1")])).status
-    assert 200 == (await site.get("/x")).status
-    assert {
-        ("GET", "<unrouted>", "500", "LookupError"): 1,
-        ("GET", "/x", "200", ""): 1,
-    } == outcomes()
-
-
-async def test_an_exception_in_the_view_for_errors(site, outcomes):
-    """What it raises is the error, and not what it was called for."""
-
-    def broken(request, exception):
-        raise LookupError
-
-    site.serve([path("x", raising(Http404()))], HANDLER404=broken)
-    assert 500 == (await site.get("/x")).status
-    assert {("GET", "/x", "500", "LookupError"): 1} == outcomes()
-
-
-async def test_a_server_error_that_a_middleware_replaces(site, outcomes):
-    """The status that is sent decides; a client error has no class."""
-    site.serve([path("x", raising(OSError()))], MIDDLEWARE=(f"{MIDDLEWARE}.teapot",))
-    assert 418 == (await site.get("/x")).status
-    assert {("GET", "/x", "418", ""): 1} == outcomes()
-
-
-async def test_exceptions_that_django_is_told_to_let_through(site, outcomes):
-    """The server sees the identical object."""
-    error = OSError()
-    site.serve([path("x", raising(error))], DEBUG_PROPAGATE_EXCEPTIONS=True)
-    assert error is (await site.get("/x")).error
-    assert {("GET", "/x", "500", "OSError"): 1} == outcomes()
-
-
-async def test_streams_of_the_other_kind(site, outcomes, recording):
-    """Synchronous ones through ASGI, asynchronous ones through WSGI, and files."""
-
-    async def parts_async():
-        for _ in range(3):
-            yield b"part"
-
-    urls = [
-        path("sync", lambda _: StreamingHttpResponse(iter([b"part"] * 3))),
-        path("async", lambda _: StreamingHttpResponse(parts_async())),
-        path("file", lambda _: FileResponse(open(__file__, "rb"))),  # noqa: SIM115 - Django closes it
-    ]
-    site.serve(urls)
-    with pytest.warns(Warning, match="must consume"):
-        replies = [await site.get(f"/{name}") for name in ("sync", "async", "file")]
-    assert [200] * 3 == [reply.status for reply in replies]
-    assert [b"part" * 3] * 2 == [reply.body for reply in replies[:2]]
-    assert {("GET", f"/{name}", "200", ""): 1 for name in ("sync", "async", "file")} == outcomes()
-    sent = recording.sum("http_server_response_body_size_bytes", http_route="/file")
-    assert len(replies[2].body) == sent
-
-
-@pytest.mark.skipif(django.VERSION < (5, 0), reason="until then Django did not listen for it")
-async def test_a_client_that_leaves_a_view(asgi_site, outcomes, active):
-    """Django cancels the view: one sample, nothing is raised."""
-    cancelled, reached = [], asyncio.Event()
-
-    async def waiting(request):
-        reached.set()
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            cancelled.append(request)
-            raise
-
-    app = asgi_site.serve([path("wait", waiting)])
-    messages = iter([{"type": "http.request"}])
-
-    async def receive():
-        message = next(messages, None)
-        if message is None:
-            await reached.wait()
-        return message or {"type": "http.disconnect"}
-
-    async def send(message):
-        raise AssertionError(message)
-
-    await app(asgi_driver.make_scope("GET", "/wait"), receive, send)
-    assert 1 == len(cancelled)
-    assert {("GET", "/wait", "499", "client_disconnect"): 1} == outcomes()
-    assert (0, False) == active()
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -261,3 +130,76 @@ async def test_static_files_of_the_development_server(inside, site, outcomes, tm
     for url in ("/x", "/assets/here.txt"):
         assert 200 == (await site.get(url)).status
     assert 12 == sum(outcomes().values())
+
+
+async def test_what_is_around_the_measuring_knows_the_template(recording):
+    """Spans take their name from it; without a route there is none."""
+    seen, patches, routing = [], Patches(), Patches()
+
+    def around(app, find_template):
+        async def layer(scope, receive, send):
+            async def tell(message):
+                if message["type"] == "http.response.start":
+                    seen.append(find_template(scope))
+                await send(message)
+
+            await app(scope, receive, tell)
+
+        return layer
+
+    with Site("asgi") as site:
+        app = site.serve([path("x/<int:pk>", lambda _, pk: HttpResponse())], measured=False)
+        ours.patch_routing(routing)
+        ours.instrument_application(app, HttpServer(recording.recorder), patches, around)
+        try:
+            for url in ("/x/7", "/nope"):
+                await site.get(url)
+        finally:
+            patches.undo()
+            routing.undo()
+    assert ["/x/<int:pk>", None] == seen
+
+
+def test_what_is_an_application():
+    """Handlers, those derived from them, and handlers of static files around one."""
+
+    class Derived(WSGIHandler):
+        """As some projects have it."""
+
+    with site_settings():
+        for app in (WSGIHandler(), ASGIHandler(), Derived()):
+            assert ours.is_application(app)
+        assert ours.is_application(StaticFilesHandler(StaticFilesHandler(Derived())))
+        assert not ours.is_application(StaticFilesHandler(lambda *_: []))
+        for other in (None, lambda *_: [], BaseHandler(), ClientHandler(), WSGIHandler):
+            assert not ours.is_application(other)
+
+
+async def test_test_clients_are_not_measured(site, outcomes):
+    """Neither by themselves nor within a request, whose route they do not change."""
+
+    def asks(request):
+        return HttpResponse(Client().get("/items/7/").content)
+
+    async def asks_async(request):
+        return HttpResponse((await AsyncClient().get("/items/7/")).content)
+
+    site.serve([path("items/<int:pk>/", view), path("asks", asks), path("asks-async", asks_async)])
+    assert b"here" == (await AsyncClient().get("/items/7/")).content
+    assert {} == outcomes()
+    for url in ("/asks", "/asks-async"):
+        assert b"here" == (await site.get(url)).body
+    assert {("GET", "/asks", "200", ""): 1, ("GET", "/asks-async", "200", ""): 1} == outcomes()
+
+
+async def test_routes_of_a_django_in_another_framework(measured, outcomes):
+    """Mounted in Starlette, its templates are below that of the mount."""
+    with Site("asgi") as site:
+        django = site.serve([path("items/<int:pk>/", view)], measured=False)
+        app = measured(Starlette(routes=[Mount("/dj/{tenant}", django)]))
+        for url, status in (("/dj/a/items/7/", 200), ("/dj/b/items/8/", 200), ("/dj/b/no", 404)):
+            assert status == (await asgi_driver.drive(app, "GET", url)).status
+    assert {
+        ("GET", "/dj/{tenant}/items/<int:pk>/", "200", ""): 2,
+        ("GET", "<unmatched>", "404", ""): 1,
+    } == outcomes()

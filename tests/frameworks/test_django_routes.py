@@ -6,7 +6,6 @@ import django
 import pytest
 from django.core.handlers.base import BaseHandler
 from django.http import Http404, HttpResponse
-from django.test import AsyncClient, Client
 from django.urls import URLResolver, include, path, re_path
 from django.utils.functional import lazy
 from django.utils.translation import get_language
@@ -203,23 +202,6 @@ async def test_views_that_opted_out(site, outcomes):
     assert {("GET", "/in", "200", ""): 1} == outcomes()
 
 
-async def test_test_clients_are_not_measured(site, outcomes):
-    """Neither by themselves nor within a request, whose route they do not change."""
-
-    def asks(request):
-        return HttpResponse(Client().get("/items/7/").content)
-
-    async def asks_async(request):
-        return HttpResponse((await AsyncClient().get("/items/7/")).content)
-
-    site.serve([*URLS, path("asks", asks), path("asks-async", asks_async)])
-    assert b"here" == (await AsyncClient().get("/items/7/")).content
-    assert {} == outcomes()
-    for url in ("/asks", "/asks-async"):
-        assert b"here" == (await site.get(url)).body
-    assert {("GET", "/asks", "200", ""): 1, ("GET", "/asks-async", "200", ""): 1} == outcomes()
-
-
 @pytest.mark.usefixtures("swallow_errors")  # what is missing is reported, once, at the start
 async def test_without_the_place_where_routes_are_told(site, outcomes, recording, monkeypatch):
     """A Django that has no `resolve_request`: counted, unresolved, and said."""
@@ -243,21 +225,3 @@ async def test_without_the_route_of_a_match(site, outcomes, recording, monkeypat
     assert {("GET", "<unresolved>", "200", ""): 1} == outcomes()
     labels = {"framework": "django", "route": "ResolverMatch"}
     assert 1 == recording.value("perfsdk_unresolved_routes_total", **labels)
-
-
-async def test_routes_of_a_django_in_another_framework(measured, outcomes):
-    """Mounted in Starlette, its templates are below that of the mount."""
-    from starlette.applications import Starlette
-    from starlette.routing import Mount
-
-    from tests.frameworks import asgi_driver
-
-    with Site("asgi") as site:
-        django = site.serve(URLS, measured=False)
-        app = measured(Starlette(routes=[Mount("/dj/{tenant}", django)]))
-        for url, status in (("/dj/a/items/7/", 200), ("/dj/b/items/8/", 200), ("/dj/b/no", 404)):
-            assert status == (await asgi_driver.drive(app, "GET", url)).status
-    assert {
-        ("GET", "/dj/{tenant}/items/<int:pk>/", "200", ""): 2,
-        ("GET", "<unmatched>", "404", ""): 1,
-    } == outcomes()

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
 
 import perfsdk
 from tests.frameworks.contract.framework import PlainCallable
@@ -65,7 +66,7 @@ async def echo(request):
     return PlainTextResponse(str(len(await request.body())))
 
 
-async def echo_socket(websocket):
+async def echo_socket(websocket: WebSocket):
     """Sends one message back."""
     await websocket.accept()
     await websocket.send_text(await websocket.receive_text())
@@ -271,7 +272,8 @@ def plain_app(stage):
     """The endpoints, told apart by hand."""
 
     async def app(scope, receive, send):
-        if scope["type"] != "http":
+        if scope["type"] == "websocket":
+            await echo_text(scope["path"], receive, send)
             return
         path = scope["path"].removeprefix(scope["root_path"])
         denied = dict(scope.get("headers") or ()).get(b"x-deny")
@@ -314,6 +316,18 @@ def plain_app(stage):
     }
     raising = {"/plain": stage.plain, "/boom": stage.boom, "/halt": stage.halt}
     return app
+
+
+async def echo_text(path, receive, send):
+    """A WebSocket that sends one message back, where the path is one of those."""
+    await receive()
+    if path.startswith("/ws/"):
+        await send({"type": "websocket.accept"})
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "text": message["text"]})
+    await send({"type": "websocket.close"})
 
 
 async def answer_with(send, text, status=200):

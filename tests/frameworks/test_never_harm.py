@@ -73,6 +73,7 @@ THE_WAY_IN = {
     "instrumentation.Instrumentation.stop",
     # Called by the interpreter, in a thread of its own or at exit.
     "runtime.sampler.Sampler._run",
+    "runtime.sampler.Sampler._sample_at_exit",
     "runtime.sampler.Sampler.sample",
     # Makes one more file for every attempt, which takes too long for a test.
     "store.writer.Writer._use",

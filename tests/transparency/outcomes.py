@@ -1,32 +1,35 @@
 """What became of each test of a run, and in what two runs differ."""
 
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 
+class Case(NamedTuple):
+    """The file of a test, relative to the suite, and its name in there."""
+
+    file: str
+    name: str
+
+
 class Difference(NamedTuple):
     """One test that ended in another way; None where it did not run."""
 
-    test: str
+    test: Case
     bare: str | None
     measured: str | None
 
 
-def read_outcomes(report: Path) -> dict[str, str]:
-    """Each test of a JUnit report, and whether it `passed`, `failed`, or was `skipped`.
+def read_outcomes(report: Path) -> dict[Case, str]:
+    """Each test of a JUnit report (xunit1), and whether it `passed`, `failed`, or was `skipped`.
 
-    Tests of one name are numbered. An error around a test is a failure.
+    An error around a test is a failure, one of its reports is enough.
     """
-    outcomes: dict[str, str] = {}
-    seen: Counter[str] = Counter()
+    outcomes: dict[Case, str] = {}
     for case in ET.parse(report).iter("testcase"):
-        name = f"{case.get('classname')}::{case.get('name')}"
-        seen[name] += 1
-        if seen[name] > 1:
-            name += f" ({seen[name]})"
-        outcomes[name] = _outcome(case)
+        test = Case(case.get("file", ""), f"{case.get('classname')}::{case.get('name')}")
+        if outcomes.get(test) != "failed":
+            outcomes[test] = _outcome(case)
     return outcomes
 
 
@@ -37,7 +40,7 @@ def _outcome(case: ET.Element) -> str:
     return "skipped" if "skipped" in kinds else "passed"
 
 
-def differences(bare: dict[str, str], measured: dict[str, str]) -> list[Difference]:
+def differences(bare: dict[Case, str], measured: dict[Case, str]) -> list[Difference]:
     """The tests that did not end in the same way, by name."""
     return [
         Difference(test, bare.get(test), measured.get(test))

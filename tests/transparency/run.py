@@ -1,9 +1,9 @@
 """Runs the own tests of frameworks bare and measured: they must pass and fail in the same way.
 
-`python -m tests.transparency.run starlette fastapi`, with `-- -k routing` what goes to pytest.
-Both runs go on at the same time, in a process each. What differs is run once more, so that a
-test that fails now and then is not held against us. The exit code is 1 where a test differs
-again, where nothing was measured, and where an error of ours was counted.
+`python -m tests.transparency.run starlette fastapi`; `--quick` and `--only PATH` run less.
+Both runs go on at the same time, in a process each. The files of tests that differ are run once
+more, so that a test that fails now and then is not held against us. The exit code is 1 where a
+test differs again, where nothing was measured, and where an error of ours was counted.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from perfsdk.testing import Recording
-from tests.transparency.outcomes import differences, read_outcomes
+from tests.transparency.outcomes import Case, differences, read_outcomes
 from tests.transparency.suites import SUITES, Suite, prepare
 
 PLUGIN = "measure_everything"
@@ -23,28 +23,37 @@ TIMEOUT_SECONDS = 1800
 OURS = ("PERFSDK_", "OTEL_")
 SHOWN = 50
 
+Outcomes = dict[Case, str]
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=SUITES, default=list(SUITES))
-    parser.add_argument("--pytest", nargs=argparse.REMAINDER, default=[], metavar="ARGS")
+    parser.add_argument("suites", nargs="*", metavar="|".join(SUITES), help="default: all")
+    parser.add_argument("--only", nargs="+", default=["tests"], metavar="PATH")
+    parser.add_argument("--quick", action="store_true", help="without what takes long")
     options = parser.parse_args()
-    good = [check(SUITES[name], options.pytest) for name in options.suites]
+    if unknown := sorted(set(options.suites) - SUITES.keys()):
+        parser.error(f"no suite is called {', '.join(unknown)}")
+    good = []
+    for suite in (SUITES[name] for name in options.suites or SUITES):
+        left_out = suite.slow if options.quick else ()
+        good.append(check(suite, [*options.only, *(f"--ignore={path}" for path in left_out)]))
     return 0 if all(good) else 1
 
 
-def check(suite: Suite, args: list[str]) -> bool:
+def check(suite: Suite, tests: list[str]) -> bool:
     """Run one suite both ways and print what differs; whether nothing does."""
     prepare(suite)
     with tempfile.TemporaryDirectory(prefix="perfsdk-transparency-") as directory:
         work = Path(directory)
         started = time.monotonic()
-        bare, measured = run_both(suite, work, args)
+        bare, measured = run_both(suite, work, tests)
         found = differences(bare, measured)
         if found:
-            print(f"{suite.name}: {len(found)} tests differ; both runs once more")
-            again = run_both(suite, work, args)
-            found = [each for each in differences(*again) if each in found]
+            files = sorted({each.test.file for each in found})
+            print(f"{suite.name}: {len(found)} tests differ; once more: {' '.join(files)}")
+            again = differences(*run_both(suite, work, files))
+            found = [each for each in found if each in again]
         seconds = time.monotonic() - started
         requests, errors = read_recording(work / "segments")
     failed = sum(outcome == "failed" for outcome in bare.values())
@@ -53,16 +62,16 @@ def check(suite: Suite, args: list[str]) -> bool:
         f"{len(found)} differ; {requests} requests measured, {seconds:.0f} s"
     )
     for each in found[:SHOWN]:
-        print(f"  {each.test}: {each.bare}, measured {each.measured}")
+        print(f"  {each.test.name}: {each.bare}, measured {each.measured}")
     for where, count in errors.items():
         print(f"  an error of ours: {where}, {count} times")
     return bool(bare and requests) and not found and not errors
 
 
-def run_both(suite: Suite, work: Path, args: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+def run_both(suite: Suite, work: Path, tests: list[str]) -> tuple[Outcomes, Outcomes]:
     """The outcomes without us, and measured."""
     names = ("bare", "measured")
-    processes = [start(suite, work, name, args) for name in names]
+    processes = [start(suite, work, name, tests) for name in names]
     try:
         for process in processes:
             process.wait(TIMEOUT_SECONDS)
@@ -78,7 +87,7 @@ def run_both(suite: Suite, work: Path, args: list[str]) -> tuple[dict[str, str],
     return bare, measured
 
 
-def start(suite: Suite, work: Path, name: str, args: list[str]) -> subprocess.Popen:
+def start(suite: Suite, work: Path, name: str, tests: list[str]) -> subprocess.Popen:
     """One run of the suite, as a process."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
     paths = [suite.sources / suite.path] if suite.path else []
@@ -90,7 +99,7 @@ def start(suite: Suite, work: Path, name: str, args: list[str]) -> subprocess.Po
     environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     environment["TMPDIR"] = str(work / f"tmp-{name}")
     (work / f"tmp-{name}").mkdir(exist_ok=True)
-    command += [f"--junitxml={work / name}.xml", "tests", *args]
+    command += ["-o", "junit_family=xunit1", f"--junitxml={work / name}.xml", *tests]
     with (work / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
             [str(part) for part in command],

@@ -13,13 +13,17 @@ CACHE = Path(sys.prefix) / "transparency"
 
 
 class Suite(NamedTuple):
-    """How the tests of a framework are installed and run; `group` is of its pyproject.toml."""
+    """How the tests of a framework are installed and run.
+
+    `group` is the one of its pyproject.toml, `path` what is to be in PYTHONPATH and `slow` what
+    starts processes or takes long, both relative to the sources.
+    """
 
     name: str
     extra: str
     group: str
     path: str = ""
-    """What is in PYTHONPATH, relative to the sources."""
+    slow: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
@@ -37,7 +41,13 @@ class Suite(NamedTuple):
 
 SUITES = {
     "starlette": Suite("starlette", extra="full", group="dev"),
-    "fastapi": Suite("fastapi", extra="all", group="tests", path="docs_src"),
+    "fastapi": Suite(
+        "fastapi",
+        extra="all",
+        group="tests",
+        path="docs_src",
+        slow=("tests/test_telemetry", "tests/test_fastapi_cli.py"),
+    ),
 }
 
 

@@ -2,7 +2,11 @@
 
 import pytest
 
-from tests.transparency.outcomes import Difference, differences, read_outcomes
+from tests.transparency.outcomes import Case, Difference, differences, read_outcomes
+
+pytest_plugins = ["pytester"]
+
+ONE = Case("tests/test_one.py", "tests.test_one::test_one")
 
 
 def test_outcomes_of_a_real_report(pytester, tmp_path):
@@ -23,25 +27,29 @@ def test_outcomes_of_a_real_report(pytester, tmp_path):
         """
     )
     report = tmp_path / "report.xml"
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", f"--junitxml={report}")
-    assert {
+    pytester.runpytest_subprocess(
+        "-p", "no:cacheprovider", "-o", "junit_family=xunit1", f"--junitxml={report}"
+    )
+    expected = {
         "test_one::test_passes": "passed",
         "test_one::test_fails": "failed",
         "test_one::test_skipped": "skipped",
         "test_one::test_broken": "failed",
         "test_one::test_each[1]": "passed",
         "test_one::test_each[2]": "passed",
-    } == read_outcomes(report)
+    }
+    expected = {Case("test_one.py", name): outcome for name, outcome in expected.items()}
+    assert expected == read_outcomes(report)
 
 
 @pytest.mark.parametrize(
     ("bare", "measured", "expected"),
     [
-        ({"a": "passed"}, {"a": "passed"}, []),
-        ({"a": "passed"}, {"a": "failed"}, [Difference("a", "passed", "failed")]),
-        ({"a": "failed"}, {"a": "passed"}, [Difference("a", "failed", "passed")]),
-        ({"a": "passed"}, {}, [Difference("a", "passed", None)]),
-        ({}, {"a": "skipped"}, [Difference("a", None, "skipped")]),
+        ({ONE: "passed"}, {ONE: "passed"}, []),
+        ({ONE: "passed"}, {ONE: "failed"}, [Difference(ONE, "passed", "failed")]),
+        ({ONE: "failed"}, {ONE: "passed"}, [Difference(ONE, "failed", "passed")]),
+        ({ONE: "passed"}, {}, [Difference(ONE, "passed", None)]),
+        ({}, {ONE: "skipped"}, [Difference(ONE, None, "skipped")]),
     ],
 )
 def test_differences(bare, measured, expected):

@@ -12,6 +12,7 @@ _PARTS = (
     "servers",
     "sizes",
     "times",
+    "websockets",
 )
 
 # Else a test that fails says only that it failed: pytest looks into no other module by itself.

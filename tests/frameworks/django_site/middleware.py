@@ -3,6 +3,7 @@
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpResponse
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.deprecation import MiddlewareMixin
 
 from tests.frameworks.contract.stage import Handled
 
@@ -24,14 +25,8 @@ def deny(get_response):
     return middleware_async if iscoroutinefunction(get_response) else middleware
 
 
-class AnswerHandled:
-    """The application's own handler of `Handled`; synchronous, as most are."""
-
-    def __init__(self, get_response):
-        self.get_response = get_response
-
-    def __call__(self, request):
-        return self.get_response(request)
+class AnswerHandled(MiddlewareMixin):
+    """The application's own handler of `Handled`."""
 
     def process_exception(self, request, error):
         if isinstance(error, Handled):
@@ -40,7 +35,7 @@ class AnswerHandled:
 
 
 class Break:
-    """Raises before routing, for requests that ask for it."""
+    """Raises before routing, for requests that ask for it; synchronous, as many are."""
 
     def __init__(self, get_response):
         self.get_response = get_response

@@ -1,0 +1,175 @@
+"""What a server gets instead of the body that a WSGI application returned, and takes it for.
+
+A request ends when there is no further part; what `close()` does after that is work in the
+background. A server may ask for the length, join what is a list, or send a file by itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+from perfsdk import guard
+from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
+from perfsdk.frameworks.wsgi_exchange import WsgiExchange
+from perfsdk.request import current
+
+
+def watched(body: Any, exchange: WsgiExchange) -> Any:
+    """What to give to the server, so that the exchange learns when the body ends."""
+    environ = exchange.environ
+    kind = type(body)
+    if environ is None:
+        return body  # the process was forked in between
+    if kind is list:
+        return ListBody(body, exchange)
+    if body is None or kind is bytes or kind is str:
+        # No proper body: what servers make of it, they tell by its class.
+        exchange.sent += len(body or "")
+        exchange.finish(given=body is not None)
+        return body
+    wrapper = environ.get("wsgi.file_wrapper")
+    if wrapper is not None and _is_file(body, wrapper):
+        _follow_file(body, exchange)
+        return body
+    return SizedBody(body, exchange) if hasattr(kind, "__len__") else Body(body, exchange)
+
+
+class Body:
+    """An iterable of parts, which has `close` whether or not the application's has it."""
+
+    __slots__ = ("_body", "_exchange", "_rest")
+
+    def __init__(self, body: Any, exchange: WsgiExchange) -> None:
+        self._body = body
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[Any]:
+        exchange = self._exchange
+        parts: Iterator[Any] | None = None
+        while True:
+            # For this part alone: before the next one, the thread may serve another request.
+            token = current.set(exchange)
+            try:
+                if parts is None:
+                    parts = iter(self._body)
+                part = next(parts)
+            except StopIteration:
+                break
+            except BaseException as error:
+                exchange.failed(error)
+                raise
+            finally:
+                current.reset(token)
+            try:
+                exchange.count(part)
+            except Exception:
+                guard.failed("wsgi.part")
+            try:
+                yield part
+            except GeneratorExit:  # nobody takes the rest
+                exchange.leave()
+                raise
+        exchange.finish()
+
+    def __next__(self) -> Any:
+        # For those who take the first part and hand on the rest, as iterators allow.
+        try:
+            rest: Iterator[Any] = self._rest
+        except AttributeError:
+            rest = self._rest = iter(self)
+        return next(rest)
+
+    def close(self) -> None:
+        """What servers call at the end, whether or not they took all parts."""
+        exchange = self._exchange
+        if exchange.environ is not None:
+            exchange.leave()
+        close = getattr(self._body, "close", None)
+        if close is None:
+            return
+        began = perf_counter()
+        try:
+            close()
+        except Exception:
+            exchange.worked_on(perf_counter() - began, raised=True)
+            raise
+        seconds = perf_counter() - began
+        if seconds >= BACKGROUND_FROM_SECONDS:
+            exchange.worked_on(seconds)
+
+
+class SizedBody(Body):
+    """One whose length servers may ask, to tell the length of a single part."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+
+class ListBody(list[Any]):
+    """A list of parts, which some servers tell by its class. Nothing of the application runs."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, parts: Iterable[Any], exchange: WsgiExchange) -> None:
+        super().__init__(parts)
+        self._exchange = exchange
+
+    def __iter__(self) -> Iterator[Any]:
+        exchange = self._exchange
+        for part in super().__iter__():
+            try:
+                exchange.sent += len(part)
+            except Exception:
+                guard.failed("wsgi.part")
+            try:
+                yield part
+            except GeneratorExit:  # nobody takes the rest
+                self.close()
+                raise
+        exchange.finish()
+
+    def close(self) -> None:
+        """What servers call at the end, whether or not they took all parts."""
+        exchange = self._exchange
+        if exchange.environ is None:
+            return
+        try:
+            exchange.leave(all_taken=exchange.sent >= sum(map(len, super().__iter__())))
+        except Exception:
+            exchange.forget()
+            guard.failed("wsgi.close")
+
+
+def _is_file(body: Any, wrapper: Any) -> bool:
+    """Whether the server made this of a file and will know it, by its class or as an object."""
+    if isinstance(wrapper, type):
+        return isinstance(body, wrapper)
+    return hasattr(body, "read")
+
+
+def _follow_file(file: Any, exchange: WsgiExchange) -> None:
+    """The server sends a file by itself, maybe in the kernel, and closes it at the end."""
+    close = getattr(file, "close", None)
+    try:
+        file.close = partial(_close_file, close, exchange)
+    except (AttributeError, TypeError):  # a plain file: nobody tells of the end
+        _sent_file(exchange)
+
+
+def _close_file(close: Callable[[], Any] | None, exchange: WsgiExchange) -> None:
+    if exchange.environ is not None:
+        _sent_file(exchange)
+    if close is not None:
+        close()
+
+
+def _sent_file(exchange: WsgiExchange) -> None:
+    try:
+        exchange.sent += exchange.declared_bytes() or 0
+        exchange.finish()
+    except Exception:
+        exchange.forget()
+        guard.failed("wsgi.file")
