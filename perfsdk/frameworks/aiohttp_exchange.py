@@ -74,7 +74,7 @@ class Exchange(Account):
             self.status = int(status_line.split(" ", 2)[1])
             self._headers = headers
             if is_gone(writer):
-                self._flags |= _LEFT_EARLY
+                self._flags |= _DISCONNECTED | _LEFT_EARLY
         except Exception:
             guard.failed("aiohttp.begin_response")
 

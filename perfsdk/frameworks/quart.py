@@ -1,8 +1,8 @@
 """Quart (0.19 and newer): the rule that a request matched, told by its context.
 
 The context of a request or a websocket matches it in a method that is documented to be
-overridden. Quart answers exceptions when it has handled them, so nothing but their handling
-tells their class. What runs as a background task of the application is no part of a request.
+overridden. Quart answers exceptions when it has handled them, so their class is told by what
+handles them. What runs as a background task of the application is no part of a request.
 https://quart.palletsprojects.com/en/latest/reference/source/quart.ctx/
 """
 
@@ -10,12 +10,12 @@ import functools
 import sys
 from collections.abc import Awaitable, Callable
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi import Around, Middleware
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
-from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange, Scope
 from perfsdk.frameworks.http_server import (
     REDIRECT,
     UNMATCHED,
@@ -29,13 +29,6 @@ from perfsdk.frameworks.selection import is_excluded
 from perfsdk.frameworks.starlette import MAX_REMEMBERED, as_coroutine_function
 from perfsdk.request import current
 from perfsdk.wrapping.patches import Patches
-
-
-class Failed(NamedTuple):
-    """What a request matched, and the class of the exception that was handled in it."""
-
-    matched: Any
-    error_type: str
 
 
 def is_application(app: object) -> bool:
@@ -65,7 +58,7 @@ def instrument_application(app: Any, server: HttpServer, patches: Patches, aroun
         template = find_route(exchange, scope).template
         return None if template in {"", UNMATCHED, UNRESOLVED} else template
 
-    middleware = Middleware(_naming_errors(app.asgi_app), server, find_route)
+    middleware = Middleware(app.asgi_app, server, find_route)
     put_around(app, "asgi_app", middleware, find_template, patches, around)
     apart = functools.partial(
         _apart, ensure_async=app.ensure_async, server=server, find_route=find_route
@@ -89,8 +82,6 @@ class RouteFinder:
         except KeyError:
             pass
         matched = exchange.matched
-        if isinstance(matched, Failed):
-            matched = matched.matched
         try:
             return self._find(matched, exchange)
         except Exception:  # a version that we do not know
@@ -105,9 +96,6 @@ class RouteFinder:
             return self._server.unresolved("quart", None)
         if matched in (UNMATCHED, REDIRECT):
             return self._server.route(matched)
-        known = self._remembered.get(id(matched))
-        if known is not None:
-            return known[1]
         template = getattr(matched, "rule", None)
         if isinstance(template, str):
             endpoint = _opted_out(self._app.view_functions.get(matched.endpoint))
@@ -174,31 +162,11 @@ def _tell_error(wrapped: Handling) -> Handling:
     @functools.wraps(wrapped)
     def handle(self: Any, error: Exception, *args: Any, **kwargs: Any) -> Awaitable[Any]:
         exchange = current.get()
-        if isinstance(exchange, Exchange) and exchange.scope is not None:
-            matched = exchange.matched
-            if isinstance(matched, Failed):
-                matched = matched.matched
-            exchange.matched = Failed(matched, type(error).__name__)
+        if isinstance(exchange, Exchange):
+            exchange.error_type = type(error).__name__
         return wrapped(self, error, *args, **kwargs)
 
     return as_coroutine_function(handle)
-
-
-def _naming_errors(asgi_app: App) -> App:
-    """The application, whose server errors are recorded with the exceptions handled for them."""
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await asgi_app(scope, receive, send)
-        exchange = scope.get(EXCHANGE)
-        # Ended, and not recorded at its last byte: a server error without an exception.
-        if isinstance(exchange, Exchange) and exchange.scope is not None and exchange.ended:
-            try:
-                if isinstance(exchange.matched, Failed):
-                    exchange.record(int(exchange.status), exchange.matched.error_type)
-            except Exception:
-                guard.failed("quart.error")
-
-    return app
 
 
 def _apart(

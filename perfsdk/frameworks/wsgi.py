@@ -44,7 +44,11 @@ class Middleware:
         try:
             body = self.app(environ, exchange.start_response)
         except BaseException as error:
-            exchange.failed(error)
+            try:
+                exchange.failed(error)
+            except Exception:
+                exchange.forget()
+                guard.failed("wsgi.failed")
             raise
         finally:
             current.reset(token)

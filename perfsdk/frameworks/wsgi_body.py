@@ -39,6 +39,7 @@ class Body:
     """An iterable of parts, which has `close` whether or not the application's has it."""
 
     __slots__ = ("_body", "_exchange", "_rest")
+    _rest: Iterator[Any]
 
     def __init__(self, body: Any, exchange: WsgiExchange) -> None:
         self._body = body
@@ -57,7 +58,11 @@ class Body:
             except StopIteration:
                 break
             except BaseException as error:
-                exchange.failed(error)
+                try:
+                    exchange.failed(error)
+                except Exception:
+                    exchange.forget()
+                    guard.failed("wsgi.failed")
                 raise
             finally:
                 current.reset(token)
@@ -68,23 +73,35 @@ class Body:
             try:
                 yield part
             except GeneratorExit:  # nobody takes the rest
-                exchange.leave()
+                try:
+                    exchange.leave()
+                except Exception:
+                    exchange.forget()
+                    guard.failed("wsgi.leave")
                 raise
-        exchange.finish()
+        try:
+            exchange.finish()
+        except Exception:
+            exchange.forget()
+            guard.failed("wsgi.finish")
 
     def __next__(self) -> Any:
         # For those who take the first part and hand on the rest, as iterators allow.
         try:
-            rest: Iterator[Any] = self._rest
+            rest = self._rest
         except AttributeError:
-            rest = self._rest = iter(self)
+            self._rest = rest = iter(self)
         return next(rest)
 
     def close(self) -> None:
         """What servers call at the end, whether or not they took all parts."""
         exchange = self._exchange
         if exchange.environ is not None:
-            exchange.leave()
+            try:
+                exchange.leave()
+            except Exception:
+                exchange.forget()
+                guard.failed("wsgi.leave")
         close = getattr(self._body, "close", None)
         if close is None:
             return
@@ -129,7 +146,11 @@ class ListBody(list[Any]):
             except GeneratorExit:  # nobody takes the rest
                 self.close()
                 raise
-        exchange.finish()
+        try:
+            exchange.finish()
+        except Exception:
+            exchange.forget()
+            guard.failed("wsgi.finish")
 
     def close(self) -> None:
         """What servers call at the end, whether or not they took all parts."""

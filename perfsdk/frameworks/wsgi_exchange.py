@@ -58,6 +58,9 @@ class WsgiExchange(Account):
         "status",
     )
 
+    matched_by: Any
+    route: Route
+
     def __init__(
         self, middleware: "Middleware", environ: Environ, start_response: StartResponse
     ) -> None:
@@ -67,7 +70,6 @@ class WsgiExchange(Account):
         self.folded = None
         self.labels = None
         self.matched: Any = None
-        self.matched_by: Any = None
         self.prefix = ""
         self.error_type = ""
         self.status = 0
@@ -123,51 +125,39 @@ class WsgiExchange(Account):
         self.sent += len(part)
 
     def finish(self, *, given: bool = True) -> None:
-        """The response is complete: record the request, once. Never raises."""
-        try:
-            self.ended = perf_counter()
-            status = self.status
-            if self._flags & _DISCONNECTED or (self._input and self._input.disconnected):
-                self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
-            elif not status or not given:
-                self._record(status or 500, NO_RESPONSE)
-            elif status < 500:
-                self._record(status, "")
-            else:
-                self._record(status, self.error_type or str(status))
-        except Exception:
-            self.forget()
-            guard.failed("wsgi.finish")
+        """The response is complete, if one was given: record the request, once."""
+        self.ended = perf_counter()
+        status = self.status
+        if self._flags & _DISCONNECTED or (self._input and self._input.disconnected):
+            self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
+        elif not status or not given:
+            self._record(status or 500, NO_RESPONSE)
+        elif status < 500:
+            self._record(status, "")
+        else:
+            self._record(status, self.error_type or str(status))
 
     def leave(self, *, all_taken: bool = False) -> None:
-        """The server takes no more parts: it has all, or the client left. Never raises."""
-        try:
-            if all_taken or self._is_complete():
-                self.finish()
-                return
-            self.ended = perf_counter()
-            if self.sent and not self.status:
-                self._record(500, NO_RESPONSE)  # what the server refused
-            else:
-                self._record(self.status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
-        except Exception:
-            self.forget()
-            guard.failed("wsgi.leave")
+        """The server takes no more parts: it has all, or the client left."""
+        status = self.status
+        if status and (all_taken or self._is_complete(status)):
+            self.finish()
+            return
+        self.ended = perf_counter()
+        if self.sent and not status:
+            self._record(500, NO_RESPONSE)  # what the server refused
+        else:
+            self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
 
     def failed(self, error: BaseException) -> None:
-        """The application raised. Never raises itself."""
-        try:
-            self.ended = perf_counter()
-            # Until a part of the body is there, servers hold the status back.
-            status = self.status if self.sent else 0
-            left = self._flags & _DISCONNECTED or (self._input and self._input.disconnected)
-            if left:
-                self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
-            else:
-                self._record(status or 500, type(error).__name__)
-        except Exception:
-            self.forget()
-            guard.failed("wsgi.failed")
+        """The application raised."""
+        self.ended = perf_counter()
+        # Until a part of the body is there, servers hold the status back.
+        status = self.status if self.sent else 0
+        if self._flags & _DISCONNECTED or (self._input and self._input.disconnected):
+            self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
+        else:
+            self._record(status or 500, type(error).__name__)
 
     def disconnected(self) -> None:
         """The framework found that the client is gone."""
@@ -196,7 +186,6 @@ class WsgiExchange(Account):
         middleware = self._middleware
         server = middleware.server
         sent = self.sent
-        self.route: Route
         self.route = route = middleware.find_route(self, environ)
         received = 0.0 if self._input is None else self._input.received
         server.record(self, route, self.method, status, error_type, self.ended, received, sent)
@@ -205,11 +194,8 @@ class WsgiExchange(Account):
         if sent >= COMPRESSIBLE_FROM and self.method != "HEAD" and self.status:
             server.delivery.uncompressed(route, sent, self.headers)
 
-    def _is_complete(self) -> bool:
-        """Whether there is nothing more to send, though the iterable has not said so."""
-        status = self.status
-        if not status:
-            return False
+    def _is_complete(self, status: int) -> bool:
+        """Whether there is nothing more to send, though the body has not said so."""
         if self.method == "HEAD" or status in _WITHOUT_BODY:
             return True
         length = self.declared_bytes()

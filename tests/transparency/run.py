@@ -22,6 +22,7 @@ PLUGIN = "measure_everything"
 TIMEOUT_SECONDS = 1800
 OURS = ("PERFSDK_", "OTEL_")
 SHOWN = 50
+NAMES = ("bare", "measured")
 
 Outcomes = dict[Case, str]
 
@@ -52,6 +53,8 @@ def check(suite: Suite, tests: list[str]) -> bool:
         if found:
             files = sorted({each.test.file for each in found})
             print(f"{suite.name}: {len(found)} tests differ; once more: {' '.join(files)}")
+            for name in NAMES:
+                print(f"  {name}: {_tail(work / f'{name}.log', 1)}")
             again = differences(*run_both(suite, work, files))
             found = [each for each in found if each in again]
         seconds = time.monotonic() - started
@@ -70,8 +73,7 @@ def check(suite: Suite, tests: list[str]) -> bool:
 
 def run_both(suite: Suite, work: Path, tests: list[str]) -> tuple[Outcomes, Outcomes]:
     """The outcomes without us, and measured."""
-    names = ("bare", "measured")
-    processes = [start(suite, work, name, tests) for name in names]
+    processes = [start(suite, work, name, tests) for name in NAMES]
     try:
         for process in processes:
             process.wait(TIMEOUT_SECONDS)
@@ -79,10 +81,10 @@ def run_both(suite: Suite, work: Path, tests: list[str]) -> tuple[Outcomes, Outc
         for process in processes:
             process.kill()
             process.wait()
-    reports = [work / f"{name}.xml" for name in names]
-    for name, report in zip(names, reports, strict=True):
+    reports = [work / f"{name}.xml" for name in NAMES]
+    for name, report in zip(NAMES, reports, strict=True):
         if not report.exists():
-            sys.exit(f"{suite.name}, {name}: no report\n{_tail(work / f'{name}.log')}")
+            sys.exit(f"{suite.name}, {name}: no report\n{_tail(work / f'{name}.log', 50)}")
     bare, measured = map(read_outcomes, reports)
     return bare, measured
 
@@ -121,8 +123,8 @@ def read_recording(directory: Path) -> tuple[int, dict[str, int]]:
         }
 
 
-def _tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-3000:]
+def _tail(log: Path, lines: int) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
 if __name__ == "__main__":
