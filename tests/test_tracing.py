@@ -500,7 +500,7 @@ async def test_a_websocket_is_one_span(finished, measured):
 
     await app(scope, receive, send)
     assert ["websocket.accept", "websocket.close"] == sent
-    assert ["websocket"] == finished()
+    assert ["websocket /chat/{room}"] == finished()
 
 
 async def test_a_provider_set_after_instrument_is_used(no_provider, measured):

@@ -48,7 +48,7 @@ class Middleware:
             server = self.server
             if scope.get("path") not in server.excluded:
                 if server.queue_time is not None:
-                    server.queue_time.observe_headers(scope["headers"])
+                    server.queue_time.observe_headers(scope.get("headers"))
                 scope[EXCHANGE] = exchange = Exchange(self, scope, receive, send)
                 token = current.set(exchange)
         except Exception:

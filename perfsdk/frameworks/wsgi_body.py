@@ -106,14 +106,19 @@ class Body:
         if close is None:
             return
         began = perf_counter()
+        raised = False
         try:
             close()
         except Exception:
-            exchange.worked_on(perf_counter() - began, raised=True)
+            raised = True
             raise
-        seconds = perf_counter() - began
-        if seconds >= BACKGROUND_FROM_SECONDS:
-            exchange.worked_on(seconds)
+        finally:
+            seconds = perf_counter() - began
+            if raised or seconds >= BACKGROUND_FROM_SECONDS:
+                try:
+                    exchange.worked_on(seconds, raised=raised)
+                except Exception:
+                    guard.failed("wsgi.background")
 
 
 class SizedBody(Body):

@@ -208,9 +208,6 @@ class WsgiExchange(Account):
                 return int(value) if value.isdecimal() else None
         return None
 
-    def worked_on(self, seconds: float, *, raised: bool = False) -> None:
-        """The application worked so long after its response was recorded. Never raises."""
-        try:
-            self._middleware.server.delivery.background(self.route, seconds, raised)
-        except Exception:
-            guard.failed("wsgi.background")
+    def worked_on(self, seconds: float, *, raised: bool) -> None:
+        """The application worked so long after its response was recorded."""
+        self._middleware.server.delivery.background(self.route, seconds, raised)

@@ -10,7 +10,15 @@ from tests.e2e.page import Page
 from tests.e2e.totals import check_seconds, wait_for_totals
 
 
-def check_course(exporter, shop, directory, requests: Sequence[Request], *, workers: int) -> Page:
+def check_course(
+    exporter,
+    shop,
+    directory,
+    requests: Sequence[Request],
+    *,
+    workers: int,
+    more: Request = HOME,
+) -> Page:
     """Send the requests, end the server, and check what is shown before and after; the first page.
 
     Every total is exact and never goes down. While the server runs, the workers that answered
@@ -18,7 +26,7 @@ def check_course(exporter, shop, directory, requests: Sequence[Request], *, work
     """
     sent = Sent()
     with page.watching(exporter.url) as watch:
-        send(shop.port, until_all_answer(requests, sent, workers), sent)
+        send(shop.port, until_all_answer(requests, sent, workers, more=more), sent)
         shown = wait_for_totals(exporter.url, sent)
         check_seconds(shown, sent)
         assert workers == len(sent.answers_by_worker)
@@ -44,11 +52,13 @@ def left(exporter, directory) -> dict:
     return {} if ({}, [".arc"]) == (gauges, files) else {"left": (gauges, files)}
 
 
-def until_all_answer(requests: Sequence[Request], sent: Sent, workers: int) -> Iterator[Request]:
-    """The requests, and more of them, until each worker has answered one."""
+def until_all_answer(
+    requests: Sequence[Request], sent: Sent, workers: int, *, more: Request = HOME
+) -> Iterator[Request]:
+    """The requests, and one more again and again, until each worker has answered one."""
     yield from requests
     while len(sent.answers_by_worker) < workers:
-        yield HOME
+        yield more
 
 
 def with_routes(requests: Sequence[Request], routes: Mapping[str, str]) -> list[Request]:

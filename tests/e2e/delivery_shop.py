@@ -2,7 +2,6 @@
 
 import asyncio
 from itertools import repeat
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.responses import FileResponse, StreamingResponse
@@ -15,8 +14,8 @@ PAUSE_SECONDS = 0.005
 
 
 async def file(_request):
-    """This file; some servers send it by themselves."""
-    return FileResponse(Path(__file__), media_type="text/plain")
+    """The source of this; granian sends it by itself."""
+    return FileResponse(__file__, media_type="text/plain")
 
 
 async def endless(_request):

@@ -106,15 +106,14 @@ def bare(name: str) -> str:
     return source
 
 
-def start(tmp_path, project, command, *, announcements=1, env=None):
+def start(tmp_path, project, command, *, announcements=1):
     """What is in the project, started by `perfsdk run`."""
     path = os.pathsep.join([os.fspath(project), os.fspath(running.ROOT)])
     return running.start_shop(
         tmp_path,
         *("perfsdk", "run", *command),
         announcements=announcements,
-        env={"PYTHONPATH": path, **(env or {})},
-        cwd=project,
+        env={"PYTHONPATH": path},
     )
 
 
@@ -186,16 +185,18 @@ def test_manage_py_runserver(exporter, tmp_path, perfsdk_dir, project):
     settings = settings.replace("tests.e2e.django_wsgi.signed", "bare.signed")
     (project / "settings.py").write_text(settings)
     (project / "bare.py").write_text(bare("django_wsgi"))
-    (project / "manage.py").write_text(MANAGE)
-    command = [sys.executable, "manage.py", "runserver", "{host}:{port}", "--skip-checks"]
+    manage = project / "manage.py"
+    manage.write_text(MANAGE)
+    command = [sys.executable, os.fspath(manage), "runserver", "{host}:{port}", "--skip-checks"]
     with start(tmp_path, project, command) as shop:
         check_course(exporter, shop, perfsdk_dir, flask_mix(), workers=1)
 
 
 def test_python_app_py(exporter, tmp_path, perfsdk_dir, project):
     """A script that starts its server itself."""
-    (project / "app.py").write_text(bare("shop") + RUN_UVICORN)
-    with start(tmp_path, project, [sys.executable, "app.py", "{host}", "{port}"]) as shop:
+    app = project / "app.py"
+    app.write_text(bare("shop") + RUN_UVICORN)
+    with start(tmp_path, project, [sys.executable, os.fspath(app), "{host}", "{port}"]) as shop:
         check_course(exporter, shop, perfsdk_dir, mix(2), workers=1)
 
 

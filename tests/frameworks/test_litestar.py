@@ -122,10 +122,10 @@ def stage_handlers(stage):
 
     return [
         wait,
-        text("/plain", lambda: stage.plain()),
-        text("/boom", lambda: stage.boom()),
-        text("/handled", lambda: stage.handled()),
-        text("/halt", lambda: stage.halt()),
+        text("/plain", stage.plain),
+        text("/boom", stage.boom),
+        text("/handled", stage.handled),
+        text("/halt", stage.halt),
         streaming("/stream", stage.chunks_async),
         streaming("/stream-breaks", stage.breaking_chunks_async),
         streaming("/endless", stage.endless_chunks_async),

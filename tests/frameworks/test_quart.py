@@ -61,8 +61,8 @@ def add_work(app, stage):
     for name in ("plain", "boom", "handled", "halt"):
         answers(app, f"/{name}", getattr(stage, name))
     answers(app, "/stream", lambda: (stage.chunks_async(), {"content-type": "text/plain"}))
-    answers(app, "/stream-breaks", lambda: stage.breaking_chunks_async())
-    answers(app, "/endless", lambda: stage.endless_chunks_async())
+    answers(app, "/stream-breaks", stage.breaking_chunks_async)
+    answers(app, "/endless", stage.endless_chunks_async)
 
     @app.get("/wait")
     async def wait():

@@ -1,7 +1,7 @@
 """The route of a WebSocket is its whole template, however the application is put together."""
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Query, WebSocketException
+from fastapi import APIRouter, Depends, FastAPI, Query, WebSocket, WebSocketException
 from starlette.applications import Starlette
 from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 
 from perfsdk import exclude
-from perfsdk.frameworks.http_server import UNMATCHED, UNROUTED
+from perfsdk.frameworks.http_server import UNMATCHED, UNRESOLVED, UNROUTED
 from tests.frameworks.asgi_driver import drive
 from tests.frameworks.websocket_driver import (
     ACTIVE,
@@ -25,7 +25,7 @@ from tests.frameworks.websocket_driver import (
 )
 
 
-async def echo_once(websocket):
+async def echo_once(websocket: WebSocket):
     """Sends one message back."""
     await websocket.accept()
     await websocket.send_text(await websocket.receive_text())
@@ -76,7 +76,7 @@ class Unknown(BaseRoute):
         return (Match.FULL if scope["path"].startswith("/unknown/") else Match.NONE), {}
 
     async def handle(self, scope, receive, send):
-        await WebSocketRoute("/x", echo_once).handle(scope, receive, send)
+        await echo_once(WebSocket(scope, receive, send))
 
 
 def starlette(*middleware):
@@ -147,10 +147,10 @@ async def test_a_handler_that_opted_out(measured, recording):
 
 async def test_a_route_that_tells_no_template(measured, recording, caplog):
     """Counted as unresolved, and logged."""
-    app = Starlette(routes=[Unknown()])
-    app.router.default = sending(CLOSE)
-    await converse(measured(app), path="/unknown/7")
-    assert [] == [route for route, _ in read_closes(recording) if "7" in route]
+    app = measured(Starlette(routes=[Unknown()]))
+    await converse(app, text(), path="/unknown/7")
+    assert {(UNRESOLVED, "1000"): 1} == read_closes(recording)
+    assert "tell no template" in caplog.text
 
 
 async def test_a_mounted_application_that_is_measured_too(measured, recording):
@@ -177,7 +177,7 @@ def fastapi():
     def refuse():
         raise WebSocketException(code=1008)
 
-    async def accept_and_refuse(websocket):
+    async def accept_and_refuse(websocket: WebSocket):
         await websocket.accept()
         refuse()
 
@@ -187,7 +187,7 @@ def fastapi():
     app.websocket("/dependency", dependencies=[Depends(refuse)])(echo_once)
 
     @app.websocket("/validated/{number}")
-    async def validated(websocket, number: int, token: str = Query()):
+    async def validated(websocket: WebSocket, number: int, token: str = Query()):
         await echo_once(websocket)
 
     rooms = APIRouter(prefix="/rooms")

@@ -88,7 +88,7 @@ async def converse(app, *incoming, path="/ws", gone_after=None, scope=None):
 
     error = None
     try:
-        await app(scope or websocket_scope(path), receive, send)
+        await asyncio.wait_for(app(scope or websocket_scope(path), receive, send), 10)
     except BaseException as raised:
         error = raised
     return sent, error
