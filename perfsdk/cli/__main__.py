@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from perfsdk.cli.demo import command as demo
+from perfsdk.cli.doctor import command as doctor
 from perfsdk.cli.run import command as run
 from perfsdk.version import __version__
 
@@ -13,6 +14,7 @@ DESCRIPTION = "Measure a Python web application: P99, bottleneck and cache hit r
 COMMANDS = (
     ("demo", "measure a small shop under load and print the three answers", demo),
     ("run", "start a server and measure what it serves, without a change to the source", run),
+    ("doctor", "tell what is in force, what is wrong, and what to do about it", doctor),
 )
 
 

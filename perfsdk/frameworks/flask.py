@@ -3,7 +3,8 @@
 The context of a request matches it in a method that is documented to be overridden; what it
 found stays where it is while the request lasts, whatever middleware copies or wraps. Flask turns
 exceptions into responses by itself, so their class is learned where it handles them, and from
-its signal. What `call_on_close` and others do after the last byte is work in the background.
+the signal that extensions send. What `call_on_close` and others do after the last byte is work in
+the background.
 https://flask.palletsprojects.com/en/stable/api/
 """
 
@@ -46,7 +47,9 @@ def patch_routing(patches: Patches) -> None:
     if dispatcher is not None:
         patches.replace(dispatcher.DispatcherMiddleware, "__call__", _tell_mount)
     patches.replace(_context_class(), "match_request", _tell_rule)
-    patches.replace(sys.modules["flask.app"].Flask, "handle_user_exception", _tell_error)
+    application = sys.modules["flask.app"].Flask
+    patches.replace(application, "handle_user_exception", _tell_error)
+    patches.replace(application, "handle_exception", _tell_error)
     _hear_exceptions(patches)
 
 
@@ -189,7 +192,7 @@ def _mounted_at(environ: Environ) -> str:
 
 
 def _hear_exceptions(patches: Patches) -> None:
-    """Have Flask tell of exceptions that extensions turn into a server error; twice is once."""
+    """Have extensions tell of exceptions that they handle for Flask; twice is once."""
     signal = sys.modules["flask"].got_request_exception
     receivers = getattr(signal, "receivers", None)
     if receivers is None or _heard in receivers.values():
@@ -207,14 +210,14 @@ def _heard(_sender: Any = None, exception: Any = None, **_: Any) -> None:
 
 def _tell_error(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(wrapped)
-    def handle_user_exception(self: Any, e: Exception) -> Any:
+    def handle(self: Any, e: Exception) -> Any:
         try:
             _note(e)
         except Exception:
             guard.failed("flask.exception")
         return wrapped(self, e)
 
-    return handle_user_exception
+    return handle
 
 
 def _note(error: Any) -> None:
@@ -223,4 +226,4 @@ def _note(error: Any) -> None:
     if isinstance(exchange, WsgiExchange) and error is not None:
         exchange.error_type = name = type(error).__name__
         if name == _CLIENT_LEFT:
-            exchange.disconnected()
+            exchange.disconnected = True

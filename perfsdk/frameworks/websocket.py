@@ -79,6 +79,8 @@ class Connection:
 
     __slots__ = (
         "_accepted",
+        "_early",
+        "_left",
         "_lost",
         "_middleware",
         "_over",
@@ -109,7 +111,9 @@ class Connection:
         self._accepted = 0.0
         self._received = self._sent = SCRATCH
         self._template = ""  # of an open connection that is measured
-        self._process = os.getpid()
+        self._process = 0  # that of an open connection
+        self._early = 0.0
+        self._left = ""  # how, when the client left before it was answered
         self._lost = False
         self._over = False
 
@@ -118,9 +122,16 @@ class Connection:
         try:
             kind = message["type"]
             if kind == "websocket.receive":
-                self._writer.values[self._received] += 1.0
+                if self._accepted:
+                    self._writer.values[self._received] += 1.0
+                else:  # a task of its own receives, before the return of the `send` that accepts
+                    self._early += 1.0
             elif kind == "websocket.disconnect":
-                self._end(self._label(message.get("code"), NONE_GIVEN))
+                label = self._label(message.get("code"), NONE_GIVEN)
+                if self._accepted:
+                    self._end(label)
+                else:  # counted at the end: the route may not be known yet
+                    self._left = self._left or label
         except IndexError:
             pass  # forked or uninstrumented meanwhile
         except Exception:
@@ -142,10 +153,10 @@ class Connection:
             elif kind == "websocket.close" and self._accepted:
                 self._end(self._label(message.get("code"), NORMAL, own=True))
             elif kind == "websocket.close":
-                self._reject()
+                self._turn_away()
             elif kind == "websocket.http.response.start":
                 self.status = message["status"]
-                self._reject()
+                self._turn_away()
         except IndexError:
             pass  # forked or uninstrumented meanwhile
         except Exception:
@@ -153,22 +164,23 @@ class Connection:
 
     def failed(self, error: BaseException) -> None:
         """The application raised."""
-        if self._lost or not isinstance(error, Exception):  # cancelled, say
-            self._end(ABNORMAL)
-        elif self._accepted:
-            self._end(INTERNAL_ERROR)
-        else:
-            self._reject()
+        cut_off = self._lost or not isinstance(error, Exception)  # cancelled, say
+        self._stop(ABNORMAL if cut_off else INTERNAL_ERROR, cut_off=cut_off)
 
     def returned(self) -> None:
         """The application returned; if the connection is open, the server drops it."""
-        if self._lost or self._accepted:
-            self._end(ABNORMAL)
-        else:
-            self._reject()
+        self._stop(ABNORMAL, cut_off=self._lost)
+
+    def _stop(self, label: str, *, cut_off: bool) -> None:
+        if self._accepted:
+            self._end(label)
+            return
+        if cut_off:
+            self._left = self._left or ABNORMAL
+        self._turn_away()
 
     def _accept(self) -> None:
-        if self._over or self._accepted:
+        if self._over or self._accepted or self._left:
             return
         self._accepted = perf_counter()
         self.status = _ACCEPTED
@@ -180,12 +192,14 @@ class Connection:
         self._received = messages[template, "received"]
         self._sent = messages[template, "sent"]
         recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((template,), 1.0)
-        self._template = template
+        self._template, self._process = template, os.getpid()
+        self._writer.values[self._received] += self._early
 
-    def _reject(self) -> None:
+    def _turn_away(self) -> None:
+        """No connection came of the handshake: the client left, or it was turned away."""
         if not self._over:
             self._over = True
-            self._count_close(self._find_template(), REJECTED)
+            self._count_close(self._find_template(), self._left or REJECTED)
 
     def _end(self, label: str) -> None:
         if self._over:
@@ -193,9 +207,7 @@ class Connection:
         self._over = True
         self._received = self._sent = SCRATCH
         template = self._template
-        if not self._accepted:  # the client left before it was answered
-            self._count_close(self._find_template(), label)
-        elif template and self._process == os.getpid():  # else the parent counts it
+        if template and self._process == os.getpid():  # else the parent counts it
             recorder = self._middleware.server.recorder
             recorder.gauge(catalog.WEBSOCKET_ACTIVE).add((template,), -1.0)
             seconds = perf_counter() - self._accepted
@@ -219,7 +231,7 @@ class Connection:
         if code in REGISTERED:
             return str(int(code))
         closes = self._middleware.server.recorder.counter(catalog.WEBSOCKET_CLOSES)
-        known = {label for _, label in closes}
+        known = {label for _, label in list(closes)}
         if own and code in _POSSIBLE and (str(int(code)) in known or len(known) < MAX_CLOSE_CODES):
             return str(int(code))
         return OTHER

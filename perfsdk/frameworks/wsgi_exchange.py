@@ -25,8 +25,6 @@ App = Callable[[Environ, StartResponse], Any]
 
 _NO_BODY = frozenset({"", "0", None})
 _WITHOUT_BODY = (204, 304)
-_DISCONNECTED = 1
-_STREAMED = 2
 
 
 class WsgiExchange(Account):
@@ -34,16 +32,17 @@ class WsgiExchange(Account):
 
     `matched` is what the framework's router chose, `prefix` the mounts on the way to it, and
     `matched_by` the application whose router it is. `status` is 0 before `start_response`,
-    `error_type` the class of an exception that the framework turned into the response. `environ`
+    `error_type` the class of an exception that the framework turned into the response,
+    `disconnected` whether the server or the framework found that the client is gone. `environ`
     is None once the exchange is recorded, and then `route` is the one it took.
     """
 
     __slots__ = (
-        "_flags",
         "_input",
         "_middleware",
         "_start_response",
         "_write",
+        "disconnected",
         "ended",
         "environ",
         "error_type",
@@ -56,6 +55,7 @@ class WsgiExchange(Account):
         "route",
         "sent",
         "status",
+        "streamed",
     )
 
     matched_by: Any
@@ -74,7 +74,8 @@ class WsgiExchange(Account):
         self.error_type = ""
         self.status = 0
         self.sent = 0.0  # a real, like the bounds that it is compared with
-        self._flags = 0
+        self.streamed = False
+        self.disconnected = False
         self._input: Input | None = None
         self._middleware = middleware
         self.environ: Environ | None = environ
@@ -106,7 +107,7 @@ class WsgiExchange(Account):
         try:
             result = self._write(data)
         except OSError:  # so servers say that the client is gone
-            self._flags |= _DISCONNECTED
+            self.disconnected = True
             raise
         try:
             self.count(data)
@@ -118,17 +119,17 @@ class WsgiExchange(Account):
         """A part of the body goes to the server."""
         if not part:
             return
-        if not self.sent:
-            self.first_byte = perf_counter()
+        if self.sent:
+            self.streamed = True
         else:
-            self._flags |= _STREAMED
+            self.first_byte = perf_counter()
         self.sent += len(part)
 
     def finish(self, *, given: bool = True) -> None:
         """The response is complete, if one was given: record the request, once."""
         self.ended = perf_counter()
         status = self.status
-        if self._flags & _DISCONNECTED or (self._input and self._input.disconnected):
+        if self.disconnected or (self._input and self._input.disconnected):
             self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
         elif not status or not given:
             self._record(status or 500, NO_RESPONSE)
@@ -154,14 +155,10 @@ class WsgiExchange(Account):
         self.ended = perf_counter()
         # Until a part of the body is there, servers hold the status back.
         status = self.status if self.sent else 0
-        if self._flags & _DISCONNECTED or (self._input and self._input.disconnected):
+        if self.disconnected or (self._input and self._input.disconnected):
             self._record(status or CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT)
         else:
             self._record(status or 500, type(error).__name__)
-
-    def disconnected(self) -> None:
-        """The framework found that the client is gone."""
-        self._flags |= _DISCONNECTED
 
     def abandon(self) -> None:
         """Never record the exchange."""
@@ -189,7 +186,7 @@ class WsgiExchange(Account):
         self.route = route = middleware.find_route(self, environ)
         received = 0.0 if self._input is None else self._input.received
         server.record(self, route, self.method, status, error_type, self.ended, received, sent)
-        if self._flags & _STREAMED:
+        if self.streamed:
             server.delivery.first_byte(route, self.first_byte - self.started)
         if sent >= COMPRESSIBLE_FROM and self.method != "HEAD" and self.status:
             server.delivery.uncompressed(route, sent, self.headers)

@@ -8,7 +8,7 @@ from tests.e2e import page, running
 from tests.e2e.course import check_after_the_end, check_course, until_all_answer, with_routes
 from tests.e2e.django_shop import ROUTES
 from tests.e2e.load import Request, Sent, send
-from tests.e2e.outcomes import mix
+from tests.e2e.outcomes import HOME, mix
 from tests.e2e.totals import COMPONENTS, wait_for_totals
 
 WORKERS = 2
@@ -94,6 +94,30 @@ def test_the_hook_of_uwsgi_is_shared(exporter, tmp_path, perfsdk_dir):
     args = [*uwsgi(), DECORATED]
     with running.start_shop(tmp_path, *args, announcements=1 + WORKERS) as shop:
         check_master(exporter, shop, perfsdk_dir)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVERS if "gevent" in name])
+def test_the_sampler_runs_beside_greenlets(exporter, tmp_path, name):
+    """Each worker samples itself again and again, whether threads are greenlets or not."""
+    sent = Sent()
+    often = {"PERFSDK_SAMPLE_INTERVAL_SECONDS": "0.1"}
+    with running.start_shop(tmp_path, *SERVERS[name], env=often) as shop:
+        send(shop.port, until_all_answer([HOME], sent, WORKERS), sent)
+        page.wait_for_none(lambda: page.unequal(WORKERS, len(cpu_seconds(exporter))))
+        before = cpu_seconds(exporter)
+        send(shop.port, until_all_answer([HOME] * 200, sent, WORKERS), sent)
+        page.wait_for_none(lambda: not_more(before, cpu_seconds(exporter)))
+
+
+def cpu_seconds(exporter) -> page.Totals:
+    """The processor time that each worker told."""
+    totals = page.read_page(exporter.url).totals.items()
+    return {key: value for key, value in totals if key[0] == "process_cpu_seconds_total"}
+
+
+def not_more(before, now) -> dict:
+    """Those of `before` that are as they were."""
+    return {key: value for key, value in before.items() if now[key] == value}
 
 
 def check_master(exporter, shop, directory) -> None:

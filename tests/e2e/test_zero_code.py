@@ -132,7 +132,7 @@ def test_starlette(exporter, tmp_path, perfsdk_dir, project, command):
 @pytest.mark.parametrize("command", FLASK.values(), ids=FLASK.keys())
 def test_flask(exporter, tmp_path, perfsdk_dir, project, command):
     """The same for the servers of WSGI."""
-    (project / "bare.py").write_text(bare("flask_shop"))
+    (project / "bare.py").write_text(bare("flask_shop") + "signed = app\n")
     with start(tmp_path, project, command) as shop:
         check_course(exporter, shop, perfsdk_dir, flask_mix(), workers=WORKERS)
 
@@ -157,8 +157,7 @@ def test_plain_asgi(exporter, tmp_path, perfsdk_dir, project, command):
     """A callable of no framework is measured where the server loads it."""
     (project / "bare.py").write_text(PLAIN + "signed = sign(asgi)")
     with start(tmp_path, project, command, announcements=WORKERS) as shop:
-        requests = [HOME._replace(route="<unresolved>")] * 50
-        check_course(exporter, shop, perfsdk_dir, requests, workers=WORKERS)
+        check_plain(exporter, shop, perfsdk_dir)
 
 
 @pytest.mark.parametrize("command", PLAIN_WSGI.values(), ids=PLAIN_WSGI.keys())
@@ -166,14 +165,27 @@ def test_plain_wsgi(exporter, tmp_path, perfsdk_dir, project, command):
     """The same for a callable of WSGI."""
     (project / "bare.py").write_text(PLAIN + "signed = sign_wsgi(wsgi)")
     with start(tmp_path, project, command) as shop:
-        requests = [HOME._replace(route="<unresolved>")] * 50
-        check_course(exporter, shop, perfsdk_dir, requests, workers=WORKERS)
+        check_plain(exporter, shop, perfsdk_dir)
+
+
+def check_plain(exporter, shop, directory) -> None:
+    """All requests are counted, under the route that stands for none that is known."""
+    sent = Sent()
+    request = HOME._replace(route="<unresolved>")
+
+    def until_all_have_answered():
+        yield from [request] * 50
+        while len(sent.answers_by_worker) < WORKERS:
+            yield request
+
+    send(shop.port, until_all_have_answered(), sent)
+    check_seconds(wait_for_totals(exporter.url, sent), sent)
+    assert sorted(sent.answers_by_worker) == running.segment_pids(directory)
 
 
 def test_flask_run(exporter, tmp_path, perfsdk_dir, project):
-    """`flask run` with its debugger off; middleware is put around the application's method."""
-    source = bare("flask_shop") + "app.wsgi_app = sign_wsgi(app.wsgi_app)\n"
-    (project / "bare.py").write_text(source)
+    """`flask run`, which takes nothing but an application of Flask."""
+    (project / "bare.py").write_text(bare("flask_shop"))
     command = ["flask", "--app", "bare:app", "run", *WHERE]
     with start(tmp_path, project, command) as shop:
         check_course(exporter, shop, perfsdk_dir, flask_mix(), workers=1)
@@ -216,7 +228,8 @@ def test_a_reload(exporter, tmp_path, project):
     source = project / "bare.py"
     source.write_text(bare("shop"))
     sent = Sent()
-    with start(tmp_path, project, [*UVICORN, "--reload"]) as shop:
+    command = [*UVICORN, "--reload", "--reload-dir", os.fspath(project)]
+    with start(tmp_path, project, command) as shop:
         send(shop.port, mix(1), sent)
         new = tmp_path / "new"
         new.write_text(bare("shop") + "# changed\n")

@@ -9,37 +9,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 import perfsdk
 from tests.frameworks.contract.stage import HELLO, LARGE, Handled
 from tests.frameworks.http_contract import WsgiContract
-
-WSGI_MODULES = (
-    "perfsdk.frameworks.wsgi",
-    "perfsdk.frameworks.wsgi_body",
-    "perfsdk.frameworks.wsgi_exchange",
-    "perfsdk.frameworks.wsgi_input",
-)
-WSGI_WAY_IN = (
-    "Middleware.__call__",
-    "WsgiExchange.start_response",
-    "WsgiExchange.write",
-    "Body.__init__",
-    "Body.__iter__",
-    "Body.__next__",
-    "Body.close",
-    "SizedBody.__len__",
-    "ListBody.__init__",
-    "ListBody.__iter__",
-    "ListBody.close",
-    "Passing.__call__",
-    "Stopped.__call__",
-    "Wrapper.__getattr__",
-    "wsgi_body._close_file",
-    "Input.__init__",
-    "Input.read",
-    "Input.readline",
-    "Input.readlines",
-    "Input.__iter__",
-    "Input.__getattr__",
-    "Input._read",
-)
+from tests.frameworks.wsgi_modules import WSGI_MODULES, WSGI_WAY_IN
 
 
 def plain(text, status=200):
@@ -105,9 +75,9 @@ def stage_rules(stage):
     return {
         "/plain": lambda: plain(stage.plain()),
         "/items/<item_id>": parameter("item_id"),
-        "/boom": lambda: stage.boom(),
-        "/handled": lambda: stage.handled(),
-        "/halt": lambda: stage.halt(),
+        "/boom": stage.boom,
+        "/handled": stage.handled,
+        "/halt": stage.halt,
         "/unavailable": answer("no", 503),
         "/wait": wait,
         "/empty": answer("", 204),

@@ -46,11 +46,12 @@ def run(options: argparse.Namespace) -> int:
     if not program:
         return _complain(f"give a program, as in: {EXAMPLE}", _WRONG_USE)
     environment = dict(os.environ)
-    if options.service is not None:
-        environment["OTEL_SERVICE_NAME"] = options.service
-    if options.dir is not None:
-        environment["PERFSDK_DIR"] = os.path.abspath(options.dir) if options.dir else options.dir
     try:
+        load_settings({}, {"service": options.service, "directory": options.dir})
+        if options.service is not None:
+            environment["OTEL_SERVICE_NAME"] = options.service
+        if options.dir is not None:
+            environment["PERFSDK_DIR"] = os.path.abspath(options.dir)
         enabled = _try_settings(environment)
     except SettingsError as error:
         return _complain(str(error), _WRONG_USE)
