@@ -11,7 +11,7 @@ from typing import Any, Protocol, cast
 from perfsdk import guard
 from perfsdk.frameworks import FRAMEWORKS, asgi, wsgi
 from perfsdk.frameworks.asgi import Around
-from perfsdk.frameworks.exchange import App, Scope
+from perfsdk.frameworks.asgi_messages import App, Scope
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.wrapping.patches import Patches
 
@@ -66,7 +66,7 @@ class Applications:
         for loaded in _loaded_frameworks():  # an application may be mounted in one of another
             try:
                 loaded.patch_routing(self._routing)
-            except Exception:  # a version that we do not know: its routes are unresolved
+            except Exception:  # noqa: PERF203 - one that we do not know must not keep the others
                 guard.failed(f"{_name(loaded)}.patch_routing")
         patches = Patches()
         try:
@@ -82,7 +82,7 @@ class Applications:
             self._kept[id(app)] = app, patches
 
     def _wrap(self, app: Any) -> Any:
-        if not _takes(app, 3):
+        if not _is_asgi(app):
             return wsgi.Wrapper(app, self._server, wsgi.plain_route(self._server))
         find_route = asgi.plain_route(self._server)
         wrapper = asgi.Wrapper(app, self._server, find_route)
@@ -165,6 +165,22 @@ def _loaded_frameworks() -> list[Framework]:
 def _name(framework: Framework) -> str:
     """`frameworks.starlette`: what an error there is counted under."""
     return cast("ModuleType", framework).__name__.removeprefix("perfsdk.")
+
+
+def _is_asgi(app: Any) -> bool:
+    """Whether it takes ASGI's three arguments; one that takes any number must be a coroutine."""
+    if not _takes(app, 3):
+        return False
+    call = app if inspect.isroutine(app) else type(app).__call__
+    return not _takes(app, 2) or inspect.iscoroutinefunction(call) or not _takes_any(app)
+
+
+def _takes_any(app: Any) -> bool:
+    try:
+        parameters = inspect.signature(app).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
 
 
 def _takes(app: Any, arguments: int) -> bool:

@@ -1,9 +1,8 @@
 """The hot path: bound cells for every series, within the bounds of the catalog.
 
-A family maps the label values of a metric to what its series needs: the number of a cell for
-counters and gauges, an object that observes for histograms. A lookup of a known series is one
-dict access; the first use of new label values makes the series. Whoever counts one thing often
-keeps the series and reads `writer.values` once for several additions.
+A family maps label values to what their series needs: the number of a cell for counters and
+gauges, an object that observes for histograms. The first use of label values makes the series;
+who counts one thing often keeps it and reads `writer.values` once for several additions.
 """
 
 import functools

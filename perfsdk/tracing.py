@@ -28,15 +28,7 @@ FLUSH_SECONDS = 5.0
 _ENTERED = "perfsdk.traced"
 _FASTAPI = "fastapi.telemetry"
 _MOST_LAYERS = 100
-_ROUTED = frozenset(
-    {
-        "http.response.start",
-        "websocket.accept",
-        "websocket.close",
-        "websocket.http.response.start",
-    }
-)
-"""Messages that an application sends when its router has chosen."""
+_ROUTED = ("http.response.start", "websocket.accept", "websocket.close")  # the router has chosen
 
 
 def span_reader() -> Callable[[], "Span | None"]:
@@ -192,10 +184,7 @@ class Traced:
         await self.app(scope, receive, send)
 
     def _naming(self, span: "Span", find_template: FindTemplate, scope: Scope, send: Send) -> Send:
-        """The span has its name by the route before it ends, which is in the last `send`.
-
-        That of a WebSocket, too: its route is known when the handshake is answered.
-        """
+        """The span has its name by the route before it ends, which is in the last `send`."""
 
         def send_and_name(message: Message) -> Awaitable[None]:
             try:

@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 from perfsdk import guard
 from perfsdk.frameworks.aiohttp_writer import END_OF_CHUNKS, is_gone, unframed
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS, COMPRESSIBLE_FROM
-from perfsdk.frameworks.http_server import (
-    CLIENT_CLOSED_REQUEST,
-    CLIENT_DISCONNECT,
-    NO_RESPONSE,
-    HttpServer,
-)
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
 from perfsdk.frameworks.route import Route
 from perfsdk.request import Account
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from perfsdk.frameworks.http_server import REDIRECT, UNMATCHED, UNROUTED, HttpServer
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
 from perfsdk.frameworks.route import Route
 
 MAX_REMEMBERED = 4000

@@ -8,7 +8,8 @@ from typing import Any
 
 from perfsdk import catalog, guard
 from perfsdk.frameworks.aiohttp_routes import match_of, template_of
-from perfsdk.frameworks.http_server import OTHER, UNRESOLVED, HttpServer
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import OTHER, UNRESOLVED
 from perfsdk.frameworks.selection import is_excluded
 from perfsdk.wrapping.patches import Patches
 

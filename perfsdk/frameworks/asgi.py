@@ -6,9 +6,11 @@ from typing import Any, Protocol
 
 from perfsdk import guard
 from perfsdk.frameworks import websocket
+from perfsdk.frameworks.asgi_messages import App, Receive, Scope, Send
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
-from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
-from perfsdk.frameworks.http_server import UNRESOLVED, HttpServer
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.frameworks.route import Route
 from perfsdk.request import current
 

@@ -14,9 +14,11 @@ from typing import Any
 from perfsdk import guard
 from perfsdk.frameworks import asgi, wsgi
 from perfsdk.frameworks.asgi import Around
+from perfsdk.frameworks.asgi_messages import Receive, Scope, Send
 from perfsdk.frameworks.django_routes import RouteFinder, carrier_of, files_label, tell_match
-from perfsdk.frameworks.exchange import EXCHANGE, Receive, Scope, Send
-from perfsdk.frameworks.http_server import UNMATCHED, HttpServer
+from perfsdk.frameworks.exchange import EXCHANGE
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import UNMATCHED
 from perfsdk.frameworks.route import Route
 from perfsdk.wrapping.patches import Patches
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.exchange import EXCHANGE
-from perfsdk.frameworks.http_server import REDIRECT, UNMATCHED, UNROUTED, HttpServer
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.selection import is_excluded
 

@@ -2,27 +2,18 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from perfsdk import guard
+from perfsdk.frameworks.asgi_messages import Message, Receive, Scope, Send, file_size, is_last
 from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM
-from perfsdk.frameworks.http_server import (
-    CLIENT_CLOSED_REQUEST,
-    CLIENT_DISCONNECT,
-    NO_RESPONSE,
-)
+from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
 from perfsdk.request import Account
 
 if TYPE_CHECKING:
     from perfsdk.frameworks.asgi import Middleware
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 EXCHANGE = "perfsdk.exchange"
 """The key in the scope under which the exchange travels; it survives copies of the scope."""
@@ -33,9 +24,8 @@ class Exchange(Account):
 
     `matched` is what the framework's router chose: None before, `UNMATCHED` when it found
     nothing; `prefix` joins the templates of the mounts on the way to it. `status` is 0 before
-    the response started, `ended` 0 before its last byte was sent, `scope` None once the
-    exchange is recorded, and then `route` is the one it took. `error_type` may be set by who
-    knows which exception became a server error.
+    the response started, `ended` 0 before its last byte was sent, `scope` None once it is
+    recorded, by then it has a `route`. `error_type`: the exception that became a server error.
     """
 
     __slots__ = (
@@ -106,7 +96,8 @@ class Exchange(Account):
                 if not more and not self._flags & _TRAILERS:
                     return self._send_last(message)
                 return self._send_part(message)
-            elif _is_last(message, kind):
+            elif is_last(message, kind):
+                self.sent += file_size(message, kind)
                 return self._send_last(message)
         except Exception:
             guard.failed("asgi.send")
@@ -254,19 +245,6 @@ class Exchange(Account):
         return CLIENT_CLOSED_REQUEST if early or not status else status
 
 
-_DISCONNECTED = 1
-_TRAILERS = 2
-_LEFT_EARLY = 4
-_STREAMED = 8
+_DISCONNECTED, _TRAILERS, _LEFT_EARLY, _STREAMED = 1, 2, 4, 8
 
-_CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")
-"""What Starlette and uvicorn raise."""
-
-
-def _is_last(message: Message, kind: str) -> bool:
-    """Whether an extension's message carries the last byte."""
-    if kind == "http.response.trailers":
-        return not message.get("more_trailers", False)
-    if kind == "http.response.zerocopysend":
-        return not message.get("more_body", False)
-    return kind == "http.response.pathsend"
+_CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")  # of Starlette and uvicorn

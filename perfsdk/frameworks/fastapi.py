@@ -12,10 +12,10 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks import starlette
-from perfsdk.frameworks.exchange import EXCHANGE, Receive, Scope, Send
+from perfsdk.frameworks.asgi_messages import Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE
 from perfsdk.frameworks.starlette import Handle, as_coroutine_function
 from perfsdk.wrapping.patches import Patches
-
 
 instrument_application = starlette.instrument_application
 

@@ -4,15 +4,13 @@ Everything that does not change from one request to the next is bound beforehand
 costs two dict lookups and a few additions into the segment.
 """
 
-import os
 import weakref
 from bisect import bisect_left
-from collections.abc import Mapping
-from dataclasses import replace
 
 from perfsdk import catalog, guard
-from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW, Metric
+from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
 from perfsdk.frameworks.delivery import Delivery
+from perfsdk.frameworks.labels import METHODS, OTHER, UNRESOLVED, RouteLabels, duration_metric
 from perfsdk.frameworks.queue_time import QueueTime
 from perfsdk.frameworks.route import (
     TAIL,
@@ -26,24 +24,8 @@ from perfsdk.frameworks.selection import excluded, is_excluded
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, DB, Account
 from perfsdk.settings import Settings
+from perfsdk.store.fork_hooks import at_fork
 from perfsdk.store.writer import SCRATCH
-
-METHODS = {
-    method: method
-    for method in (
-        "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split()  # noqa: SIM905 - reads as the list it is
-    )
-}
-OTHER = "_OTHER"
-
-UNMATCHED = "<unmatched>"
-REDIRECT = "<redirect>"
-UNROUTED = "<unrouted>"
-UNRESOLVED = "<unresolved>"
-
-CLIENT_DISCONNECT = "client_disconnect"
-NO_RESPONSE = "no_response"
-CLIENT_CLOSED_REQUEST = 499
 
 _MAX_OUTCOMES = 500
 _ABSENT = object()
@@ -63,9 +45,8 @@ class HttpServer:
         self.excluded = excluded(settings.exclude)
         self.queue_time = QueueTime(recorder) if settings.trust_queue_time else None
         self.delivery = Delivery(recorder)
-        self.route_labels = settings.route_labels
-        self._unlabelled = ("",) * len(settings.route_labels)
-        self.durations = recorder.histogram(_duration(settings))
+        self._route_labels = RouteLabels(settings.route_labels)
+        self.durations = recorder.histogram(duration_metric(settings))
         self.received = recorder.histogram(catalog.HTTP_SERVER_REQUEST_BODY_SIZE)
         self.sent = recorder.histogram(catalog.HTTP_SERVER_RESPONSE_BODY_SIZE)
         self.components = recorder.counter(catalog.HTTP_SERVER_REQUEST_COMPONENT)
@@ -84,7 +65,7 @@ class HttpServer:
         self._excluded_route: Route | None = None
         # Hooks cannot be taken back, so this one keeps nothing alive.
         me = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _abandon_requests(me()))
+        at_fork(after_in_child=lambda: _abandon_requests(me()))
 
     def route(self, template: str, endpoint: object = None) -> Route:
         """The series of a template; past the bound of routes, those of `<overflow>`.
@@ -172,7 +153,7 @@ class HttpServer:
         duration = ended - account.started
         key: OutcomeKey = (method, status, error_type)
         if account.labels is not None:
-            key = (*key, self._label_values(account.labels))
+            key = (*key, self._route_labels.values(account.labels))
         try:
             outcome = route.outcomes[key]
         except KeyError:
@@ -264,7 +245,7 @@ class HttpServer:
         method, status, error_type = key[:3]
         # Through int: an enumeration may print as something else.
         labels = (method, route.template, str(int(status)), error_type)
-        labels += key[3] if len(key) == 4 else self._unlabelled
+        labels += key[3] if len(key) == 4 else self._route_labels.none
         outcome = Outcome(
             self.durations[labels],
             self.received[method, route.template],
@@ -273,20 +254,6 @@ class HttpServer:
         if len(route.outcomes) < _MAX_OUTCOMES:
             route.outcomes[key] = outcome
         return outcome
-
-    def _label_values(self, given: Mapping[str, object]) -> tuple[str, ...]:
-        """What a request was labelled with, as the setting has it."""
-        if not given.keys() <= self.route_labels.keys():
-            guard.log_once(
-                "route_labels",
-                "perfsdk: label() was given %s; the setting route_labels knows %s",
-                ", ".join(sorted(given)),
-                ", ".join(self.route_labels) or "none",
-            )
-        return tuple(
-            value if (value := given.get(name, "")) in allowed or value == "" else OTHER
-            for name, allowed in self.route_labels.items()
-        )
 
     def abandon_requests(self) -> None:
         """Forget those in service: after a fork they are the parent's alone."""
@@ -299,16 +266,3 @@ class HttpServer:
 def _abandon_requests(server: HttpServer | None) -> None:
     if server is not None:
         server.abandon_requests()
-
-
-def _duration(settings: Settings) -> Metric:
-    """The duration of requests, with the labels and the objectives of the user."""
-    metric = catalog.HTTP_SERVER_REQUEST_DURATION
-    objective = settings.latency_objective
-    objectives = objective.values() if isinstance(objective, Mapping) else [objective or 0.0]
-    bounds = {float(seconds) for seconds in objectives if seconds}
-    return replace(
-        metric,
-        labels=(*metric.labels, *settings.route_labels),
-        bounds=tuple(sorted({*metric.bounds, *bounds})),
-    )

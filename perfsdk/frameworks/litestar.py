@@ -14,8 +14,10 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi import Around, Middleware
-from perfsdk.frameworks.exchange import EXCHANGE, Exchange, Receive, Scope, Send
-from perfsdk.frameworks.http_server import UNMATCHED, UNRESOLVED, UNROUTED, HttpServer
+from perfsdk.frameworks.asgi_messages import Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import UNMATCHED, UNRESOLVED, UNROUTED
 from perfsdk.frameworks.placement import put_around
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.selection import is_excluded

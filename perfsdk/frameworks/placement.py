@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from perfsdk.frameworks.asgi import Around, Middleware, Stopped
-from perfsdk.frameworks.exchange import App, Scope
+from perfsdk.frameworks.asgi_messages import App, Scope
 from perfsdk.wrapping.patches import Patches
 
 _DEEPEST = 100

@@ -14,15 +14,11 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi import Around, Middleware
+from perfsdk.frameworks.asgi_messages import Scope
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
-from perfsdk.frameworks.exchange import EXCHANGE, Exchange, Scope
-from perfsdk.frameworks.http_server import (
-    REDIRECT,
-    UNMATCHED,
-    UNRESOLVED,
-    UNROUTED,
-    HttpServer,
-)
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNRESOLVED, UNROUTED
 from perfsdk.frameworks.placement import put_around
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.selection import is_excluded

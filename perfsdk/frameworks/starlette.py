@@ -15,14 +15,10 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi import Around, Middleware
-from perfsdk.frameworks.exchange import EXCHANGE, App, Exchange, Receive, Scope, Send
-from perfsdk.frameworks.http_server import (
-    REDIRECT,
-    UNMATCHED,
-    UNRESOLVED,
-    UNROUTED,
-    HttpServer,
-)
+from perfsdk.frameworks.asgi_messages import App, Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE, Exchange
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNRESOLVED, UNROUTED
 from perfsdk.frameworks.route import Route
 from perfsdk.wrapping.patches import Patches
 

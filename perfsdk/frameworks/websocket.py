@@ -5,8 +5,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from perfsdk import catalog, guard
-from perfsdk.frameworks.exchange import EXCHANGE, Message, Receive, Scope, Send
-from perfsdk.frameworks.http_server import OTHER
+from perfsdk.frameworks.asgi_messages import Message, Receive, Scope, Send
+from perfsdk.frameworks.exchange import EXCHANGE
+from perfsdk.frameworks.labels import OTHER
 from perfsdk.request import current
 from perfsdk.store.writer import SCRATCH
 

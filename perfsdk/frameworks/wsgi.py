@@ -5,7 +5,8 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.frameworks.exchange import EXCHANGE
-from perfsdk.frameworks.http_server import UNRESOLVED, HttpServer
+from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.wsgi_body import watched
 from perfsdk.frameworks.wsgi_exchange import App, Environ, StartResponse, WsgiExchange

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any
 from perfsdk import guard
 from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM
 from perfsdk.frameworks.exchange import EXCHANGE
-from perfsdk.frameworks.http_server import (
-    CLIENT_CLOSED_REQUEST,
-    CLIENT_DISCONNECT,
-    NO_RESPONSE,
-)
+from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.wsgi_input import Input
 from perfsdk.request import Account

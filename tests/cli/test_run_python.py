@@ -65,9 +65,9 @@ def requests(directory):
 
 def test_all_packages_with_hooks_are_watched_for():
     """What the start of each Python waits for, and what is hooked then, are the same packages."""
-    done = python("-c", "import sys; print(*sorted(sys.meta_path[0].packages))")
+    done = python("-c", "import sys; print(*sorted(sys.meta_path[0].names))")
     packages = {name.partition(".")[0] for name in HOOKS} - {"perfsdk"}
-    assert sorted(packages) == done.stdout.split()
+    assert sorted({*packages, "perfsdk.instrumentation"}) == done.stdout.split()
 
 
 def test_a_process_that_serves_nothing_loads_nothing_of_ours():
@@ -195,6 +195,46 @@ get(off, "/off")
     )
     assert "" == python("-c", code).stderr
     assert {"/": 1} == requests(perfsdk_dir)
+
+
+def test_a_source_that_measures_before_it_imports_a_framework(perfsdk_dir):
+    """What it turns off is not measured by us either."""
+    code = (
+        "import perfsdk\ninstrument = perfsdk.instrument\n"
+        + DRIVE
+        + """
+off, unknown = (Starlette(routes=[Route(path, hello)]) for path in ("/off", "/unknown"))
+instrument(off, enabled=False)
+get(off, "/off")
+get(unknown, "/unknown")
+"""
+    )
+    assert "" == python("-c", code).stderr
+    assert {"/unknown": 1} == requests(perfsdk_dir)
+
+
+def test_the_first_requests_of_several_threads(perfsdk_dir):
+    """None is lost while another one has the application measured."""
+    code = """
+import threading
+from flask import Flask
+app = Flask("shop")
+app.get("/")(lambda: "hello")
+start = threading.Barrier(8)
+def get():
+    start.wait()
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_NAME": "", "SERVER_PORT": "80"}
+    body = app({**environ, "wsgi.url_scheme": "http"}, lambda *_: None)
+    list(body)
+    body.close()
+threads = [threading.Thread(target=get) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    assert "" == python("-c", code).stderr
+    assert {"/": 8} == requests(perfsdk_dir)
 
 
 def test_settings_that_come_too_late_do_not_raise(perfsdk_dir):

@@ -15,7 +15,7 @@ from tests.e2e.course import check_course, with_routes
 from tests.e2e.django_shop import ROUTES
 from tests.e2e.load import Sent, send
 from tests.e2e.outcomes import HOME, mix
-from tests.e2e.totals import check_seconds, wait_for_totals
+from tests.e2e.totals import DURATION, check_seconds, wait_for_totals
 from tests.servers import http_get
 
 WORKERS = 2
@@ -88,6 +88,48 @@ def wsgi(environ, start_response):
 
 announce_now()
 """
+
+AIOHTTP = """
+import sys
+from aiohttp import web
+from tests.e2e.signing import announce_now
+
+async def item(request):
+    return web.Response(text="item")
+
+app = web.Application()
+app.router.add_get("/items/{item}", item)
+announce_now()
+web.run_app(app, host=sys.argv[1], port=int(sys.argv[2]), print=None)
+"""
+QUART = """
+from quart import Quart
+from tests.e2e.signing import announce_now
+
+app = Quart(__name__)
+
+@app.get("/items/<item>")
+async def item(item):
+    return "item"
+
+announce_now()
+"""
+LITESTAR = """
+from litestar import Litestar, get
+from tests.e2e.signing import announce_now
+
+@get("/items/{item:str}")
+async def item(item: str) -> str:
+    return "item"
+
+app = Litestar([item])
+announce_now()
+"""
+OTHERS = {
+    "aiohttp": (AIOHTTP, [sys.executable, "-m", "bare", "{host}", "{port}"], "/items/{item}"),
+    "quart": (QUART, ["hypercorn", "bare:app", *BIND], "/items/<item>"),
+    "litestar": (LITESTAR, ["granian", "bare:app", "--interface", "asgi", *WHERE], "/items/{item}"),
+}
 
 
 @pytest.fixture
@@ -181,6 +223,21 @@ def check_plain(exporter, shop, directory) -> None:
     send(shop.port, until_all_have_answered(), sent)
     check_seconds(wait_for_totals(exporter.url, sent), sent)
     assert sorted(sent.answers_by_worker) == running.segment_pids(directory)
+
+
+@pytest.mark.parametrize(("source", "command", "route"), OTHERS.values(), ids=OTHERS.keys())
+def test_other_frameworks(exporter, tmp_path, project, source, command, route):
+    """Each request is counted once, under its template."""
+    (project / "bare.py").write_text(source)
+    counted = f"{DURATION}_count"
+    with start(tmp_path, project, command) as shop:
+        for number in range(5):
+            assert "item" == http_get(f"{shop.url}/items/{number}")
+        page.wait_for_none(
+            lambda: page.differences(
+                {route: 5}, page.by_route(page.read_page(exporter.url), counted)
+            )
+        )
 
 
 def test_flask_run(exporter, tmp_path, perfsdk_dir, project):

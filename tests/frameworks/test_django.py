@@ -85,7 +85,7 @@ class TestDjangoAsgiContract(DjangoContract, AsgiContract):
 
     @pytest.mark.skip("Django's own frames keep each request until the next collection")
     async def test_nothing_of_a_request_is_kept(self):
-        """What collects them is what collects the request, see `test_django_handlers`."""
+        """What collects them is what collects the request, see `test_django_applications`."""
 
 
 class TestDjangoWsgiContract(DjangoContract, WsgiContract):

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 
 from perfsdk import exclude
-from perfsdk.frameworks.http_server import UNMATCHED, UNRESOLVED, UNROUTED
+from perfsdk.frameworks.labels import UNMATCHED, UNRESOLVED, UNROUTED
 from tests.frameworks.asgi_driver import drive
 from tests.frameworks.websocket_driver import (
     ACTIVE,

@@ -114,7 +114,7 @@ def _text(name: str, value: Any) -> str:
     if name == "segment_size_bytes":
         return f"{value} = {size(value)}"
     if value is None:
-        return "none"
+        return "by OTEL_* variables" if name == "tracing" else "none"
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Mapping):

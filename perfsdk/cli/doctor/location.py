@@ -134,10 +134,8 @@ def _room(there: Path, segment_bytes: int) -> tuple[str, list[str]]:
     free = usage.f_bavail * usage.f_frsize
     more = free // segment_bytes
     total = usage.f_blocks * usage.f_frsize
-    shown = (
-        f"{size(free)} free of {size(total)}, enough for {counted(more, 'more worker')} "
-        f"({size(segment_bytes)} each at most)"
-    )
+    enough = f"{counted(more, 'more worker')} of {size(segment_bytes)} fit"
+    shown = f"{size(free)} free of {size(total)}: {enough}"
     problems = []
     if more < 1:
         problems.append(

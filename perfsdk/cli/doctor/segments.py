@@ -16,7 +16,7 @@ from perfsdk.catalog import (
     UNRESOLVED_ROUTES,
     Metric,
 )
-from perfsdk.frameworks.http_server import UNRESOLVED
+from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.store.format import FormatError
 from perfsdk.store.reader import SegmentReader, SeriesRecord, find_segments
 

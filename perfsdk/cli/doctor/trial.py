@@ -20,18 +20,21 @@ class _Messages(logging.Handler):
 
 def try_settings() -> list[str]:
     """What `instrument` complains of with this environment, but for the directory."""
-    from perfsdk.instrumentation import instrument, uninstrument
-
     messages = _Messages()
     guard.logger.addHandler(messages)
     propagate, guard.logger.propagate = guard.logger.propagate, False
     # Never made, because nothing is recorded: the real one has a part of the report to itself.
     nowhere = Path(tempfile.gettempdir()) / f"perfsdk-doctor-{os.getpid()}"
     try:
+        from perfsdk.instrumentation import instrument, uninstrument
+
         instrument(_nothing, directory=os.fspath(nowhere))
         uninstrument()
     except SettingsError as error:
         messages.texts.append(str(error))
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        messages.texts.append(f"instrument() fails here ({what}); install perfsdk again")
     finally:
         guard.logger.removeHandler(messages)
         guard.logger.propagate = propagate

@@ -4,6 +4,7 @@ A framework's application is measured when it is first called, a server's when i
 by then the user's own `instrument` has run, and what is never served costs nothing.
 """
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
@@ -27,9 +28,16 @@ HOOKS = {
 """By the name of the module: our function, which is imported when it is needed."""
 
 
-def after_import() -> AfterImport:
-    """The finder that comes after the imports of these modules."""
-    return AfterImport({name: _hook(function) for name, function in HOOKS.items()}, _failed)
+def take_over(watch: object) -> AfterImport:
+    """Put a finder in the place of the one that watched, which comes after these imports."""
+    finder = AfterImport({name: _hook(function) for name, function in HOOKS.items()}, _failed)
+    # In its place: the list is being gone through.
+    sys.meta_path[[id(each) for each in sys.meta_path].index(id(watch))] = finder
+    if "uwsgi" in sys.modules:  # it loads applications without any Python that could be hooked
+        from perfsdk.cli.run.measuring import begin
+
+        begin()
+    return finder
 
 
 def _hook(function: str) -> Callable[[ModuleType], None]:

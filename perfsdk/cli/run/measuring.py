@@ -1,6 +1,7 @@
 """Has what a process serves measured once, and gives way to what its source says of it."""
 
 import functools
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from threading import RLock
@@ -56,6 +57,7 @@ def measure(app: Any) -> None:
         if not is_seen(app) and not _is_inside_another():
             _measure(app)
     except Exception:
+        _see(app)
         guard.failed("run.measure")
     finally:
         _lock.release()
@@ -72,7 +74,7 @@ def loaded(app: Any) -> Any:
 
         if is_seen(app):
             return app
-        present = [import_module(ours) for name, ours in FRAMEWORKS.items() if _is_imported(name)]
+        present = [import_module(ours) for name, ours in FRAMEWORKS.items() if name in sys.modules]
         if present and not any(framework.is_application(app) for framework in present):
             return app
         return _measure(app)
@@ -95,11 +97,12 @@ def _measure(app: Any) -> Any:
 def _make_instrument(wrapped: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(wrapped)
     def instrument(app: Any, **keywords: Any) -> Any:
-        if app is not _nothing:
-            _see(app)
         if not _give_way(keywords):
             keywords = {}
-        return wrapped(app, **keywords)
+        try:
+            return wrapped(app, **keywords)
+        finally:
+            _see(app)  # not before: another thread would serve it unmeasured meanwhile
 
     return instrument
 
@@ -135,12 +138,6 @@ def _is_inside_another() -> bool:
     from perfsdk.request import current
 
     return current.get() is not None
-
-
-def _is_imported(name: str) -> bool:
-    import sys
-
-    return name in sys.modules
 
 
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 import perfsdk
-from perfsdk.frameworks.http_server import UNRESOLVED
+from perfsdk.frameworks.labels import UNRESOLVED
 from tests.frameworks.contract.stage import Stage
 
 WAIT_SECONDS = 10

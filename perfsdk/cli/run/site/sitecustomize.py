@@ -9,25 +9,25 @@ import sys
 
 
 class _Watch:
-    """Stands before all other finders until the first package that may serve is imported."""
+    """Stands before all other finders until the first of these modules is imported."""
 
-    packages = frozenset(
+    names = frozenset(
         (
             *("aiohttp", "django", "flask", "granian", "gunicorn", "hypercorn", "litestar"),
-            *("quart", "starlette", "uvicorn"),
+            *("quart", "starlette", "uvicorn", "perfsdk.instrumentation"),
         )
     )
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:  # noqa: ARG002 - as Python calls it
-        if name in self.packages:
-            self.packages = frozenset()
-            try:
-                from perfsdk.cli.run.hooks import after_import
+    def find_spec(self, name: str, path=None, target=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - typing is not loaded for this
+        if name not in self.names:
+            return None
+        self.names = frozenset()
+        try:
+            from perfsdk.cli.run.hooks import take_over
 
-                # In its place: the list is being gone through.
-                sys.meta_path[sys.meta_path.index(self)] = after_import()
-            except Exception as error:
-                _complain(error)
+            return take_over(self).find_spec(name, path, target)
+        except Exception as error:
+            _complain(error)
 
 
 def _complain(error: Exception) -> None:
