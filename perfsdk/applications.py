@@ -13,6 +13,7 @@ from perfsdk.frameworks import FRAMEWORKS, asgi, wsgi
 from perfsdk.frameworks.asgi import Around
 from perfsdk.frameworks.asgi_messages import App, Scope
 from perfsdk.frameworks.http_server import HttpServer
+from perfsdk.frameworks.route import PlainRoute
 from perfsdk.wrapping.patches import Patches
 
 KNOWN = (
@@ -42,11 +43,11 @@ class Applications:
         self._server = server
         self._around = around
         self._routing = Patches()
-        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._kept: dict[int, tuple[Any, Patches]] = {}  # those that take no attribute
+        self._known: dict[int, Callable[[], Any]] = {}  # references: not all can be hashed
+        self._kept: dict[int, Patches] = {}  # of those that take no attribute
 
     def __bool__(self) -> bool:
-        return bool(self._known or self._kept)
+        return bool(self._known)
 
     def instrument(self, app: Any) -> Any:
         """Measure one application; what to serve."""
@@ -59,7 +60,7 @@ class Applications:
             self._instrument(app, framework)
             return app
         wrapper = self._wrap(app)
-        self._known.add(wrapper)
+        self._remember(wrapper)
         return wrapper
 
     def _instrument(self, app: Any, framework: Framework) -> None:
@@ -77,14 +78,21 @@ class Applications:
             return
         try:
             vars(app)[_PATCHES] = patches
-            self._known.add(app)
-        except TypeError:  # it has neither a dict nor weak references
-            self._kept[id(app)] = app, patches
+        except TypeError:  # it has slots alone
+            self._kept[id(app)] = patches
+        self._remember(app)
+
+    def _remember(self, app: Any) -> None:
+        key = id(app)
+        try:
+            self._known[key] = weakref.ref(app, lambda _: self._known.pop(key, None))
+        except TypeError:  # it takes no weak references
+            self._known[key] = lambda: app
 
     def _wrap(self, app: Any) -> Any:
         if not _is_asgi(app):
-            return wsgi.Wrapper(app, self._server, wsgi.plain_route(self._server))
-        find_route = asgi.plain_route(self._server)
+            return wsgi.Wrapper(app, self._server, PlainRoute(self._server))
+        find_route = PlainRoute(self._server)
         wrapper = asgi.Wrapper(app, self._server, find_route)
         inside = asgi.Middleware(app, self._server, find_route)
         outside = self._around(inside)
@@ -94,16 +102,17 @@ class Applications:
 
     def uninstrument(self, app: Any) -> Any:
         """Restore one application, or all (None); the original."""
-        for known in [*self._known, *(kept for kept, _ in self._kept.values())]:
-            if app is not None and known is not app:
+        for known in [reference() for reference in list(self._known.values())]:
+            if known is None or (app is not None and known is not app):
                 continue
             if isinstance(known, (asgi.Wrapper, wsgi.Wrapper)):
                 known.stop()
                 app = known.app if app is not None else None
             else:
                 cast("Patches", self._patches_of(known)).undo()
-                self._forget(known)
-            self._known.discard(known)
+                if self._kept.pop(id(known), None) is None:
+                    del vars(known)[_PATCHES]
+            self._known.pop(id(known), None)
         return app
 
     def stop(self) -> None:
@@ -111,14 +120,8 @@ class Applications:
         self._routing.undo()
 
     def _patches_of(self, app: Any) -> Patches | None:
-        if id(app) in self._kept:
-            return self._kept[id(app)][1]
         found = getattr(app, "__dict__", {}).get(_PATCHES)
-        return cast("Patches | None", found)
-
-    def _forget(self, app: Any) -> None:
-        if self._kept.pop(id(app), None) is None:
-            del vars(app)[_PATCHES]
+        return cast("Patches | None", found) or self._kept.get(id(app))
 
 
 def outside_of(layers: list[Around]) -> Around:

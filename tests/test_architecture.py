@@ -25,6 +25,7 @@ MOST_LINES = 400
 ASKED_WHY_FROM_LINES = 250
 LONG_FOR_A_REASON = {
     "perfsdk/catalog.py": "every metric once, in one place",
+    "perfsdk/frameworks/exchange.py": "the hot path: what a request costs is read in one place",
     "perfsdk/frameworks/http_server.py": "the hot path: calls between files would cost",
     "perfsdk/instrumentation.py": "the composition root: all parts meet here and nowhere else",
     "perfsdk/recorder.py": "the hot path: calls between files would cost what it saves",

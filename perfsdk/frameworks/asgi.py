@@ -10,7 +10,6 @@ from perfsdk.frameworks.asgi_messages import App, Receive, Scope, Send
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
 from perfsdk.frameworks.exchange import EXCHANGE, Exchange
 from perfsdk.frameworks.http_server import HttpServer
-from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.frameworks.route import Route
 from perfsdk.request import current
 
@@ -87,8 +86,11 @@ class Middleware:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await websocket.serve(self, scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return
+        outer = scope.get(EXCHANGE)
+        if isinstance(outer, Exchange):
+            outer.hand_over(self)
+        await self.app(scope, receive, send)
 
 
 class Wrapper(Middleware):
@@ -126,8 +128,3 @@ class Stopped(Wrapper):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
-
-
-def plain_route(server: HttpServer) -> Callable[[Exchange, Scope], Route]:
-    """For applications that have no router we know."""
-    return lambda _exchange, _scope: server.route(UNRESOLVED)

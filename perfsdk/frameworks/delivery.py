@@ -76,5 +76,14 @@ def is_uncompressed(headers: Iterable[Any]) -> bool:
     return media_type.startswith(_COMPRESSIBLE) or media_type.endswith(_ENDINGS)
 
 
+def declared_bytes(headers: Iterable[Any] | None) -> int | None:
+    """What a response says of the length of its body; None when it says nothing."""
+    for name, value in headers or ():
+        if _text(name).lower() == "content-length":
+            text = _text(value)
+            return int(text) if text.isdecimal() else None
+    return None
+
+
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)

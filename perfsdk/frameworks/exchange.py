@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi_messages import Message, Receive, Scope, Send, file_size, is_last
-from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM
+from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM, declared_bytes
 from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
+from perfsdk.frameworks.route import PlainRoute, Route
 from perfsdk.request import Account
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Exchange(Account):
         "_send",
         "ended",
         "error_type",
-        "first_byte",
+        "first_part",
         "matched",
         "method",
         "prefix",
@@ -46,6 +47,8 @@ class Exchange(Account):
         "start",
         "status",
     )
+
+    route: Route
 
     def __init__(
         self, middleware: "Middleware", scope: Scope, receive: Receive, send: Send
@@ -109,9 +112,9 @@ class Exchange(Account):
         except OSError:  # so servers say that the client is gone
             self._flags |= _DISCONNECTED
             raise
-        if not self._flags & _STREAMED and self.sent:
-            self.first_byte = perf_counter()
-            self._flags |= _STREAMED
+        if not self._flags & _BEGUN and self.sent:
+            self.first_part = perf_counter(), self.sent
+            self._flags |= _BEGUN
 
     async def _send_last(self, message: Message) -> None:
         # A disconnect told from here on is the end of every exchange, not a client that left.
@@ -159,6 +162,8 @@ class Exchange(Account):
         middleware = self._middleware
         server = middleware.server
         try:
+            if error_type == CLIENT_DISCONNECT and self._is_complete():
+                error_type = ""
             self.route = route = middleware.find_route(self, scope)
             server.record(
                 self,
@@ -170,13 +175,18 @@ class Exchange(Account):
                 self.received,
                 self.sent,
             )
-            if self._flags & _STREAMED:
-                server.delivery.first_byte(route, self.first_byte - self.started)
+            if self._flags & _BEGUN and self.sent > self.first_part[1]:  # in several parts
+                server.delivery.first_byte(route, self.first_part[0] - self.started)
             if self.sent >= COMPRESSIBLE_FROM and self.method != "HEAD":
                 server.delivery.uncompressed(route, self.sent, self.start.get("headers"))
         except Exception:
             self.forget()
             guard.failed("asgi.record")
+
+    def hand_over(self, inside: "Middleware") -> None:
+        """Another middleware inside of this one sees the request; a plain callable's knows less."""
+        if isinstance(self._middleware.find_route, PlainRoute):
+            self._middleware = inside
 
     def abandon(self) -> None:
         """Never record the exchange."""
@@ -238,6 +248,10 @@ class Exchange(Account):
         handled = sys.exc_info()[0]
         return self.error_type or ("" if handled is None else handled.__name__)
 
+    def _is_complete(self) -> bool:
+        """Whether all bytes were sent, though the message that says so was not."""
+        return self.status > 0 and self.sent == declared_bytes(self.start.get("headers"))
+
     def _status_of_disconnect(self) -> int:
         """As sent; a server error that began when nobody was there any more is none."""
         status = self.status
@@ -245,6 +259,6 @@ class Exchange(Account):
         return CLIENT_CLOSED_REQUEST if early or not status else status
 
 
-_DISCONNECTED, _TRAILERS, _LEFT_EARLY, _STREAMED = 1, 2, 4, 8
+_DISCONNECTED, _TRAILERS, _LEFT_EARLY, _BEGUN = 1, 2, 4, 8
 
 _CLIENT_LEFT = ("ClientDisconnect", "ClientDisconnected")  # of Starlette and uvicorn

@@ -4,6 +4,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from perfsdk.catalog import BANDS, COMPONENTS
+from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.recorder import HistogramSeries, NativeHistogramSeries
 from perfsdk.store.writer import SCRATCH
 
@@ -18,6 +19,16 @@ FIRST_WINDOW = 100
 
 
 OutcomeKey = tuple[str, int, str] | tuple[str, int, str, tuple[str, ...]]
+
+
+_CELLS = {
+    "app_seconds",
+    "count",
+    "no_cache_calls",
+    "no_db_calls",
+    "tail_app_seconds",
+    "tail_count",
+}
 
 
 class Outcome:
@@ -62,6 +73,7 @@ class Route:
         "outcomes",
         "previous",
         "recent",
+        "server",
         "tail_app_seconds",
         "tail_count",
         "template",
@@ -70,19 +82,27 @@ class Route:
     )
 
     def __init__(self, server: "HttpServer", template: str) -> None:
+        self.server = server
         self.template = template
         self.outcomes: dict[OutcomeKey, Outcome] = {}
-        self.app_seconds = server.components[template, COMPONENTS[0], TYPICAL]
-        self.count = server.bands[template, TYPICAL]
-        self.tail_app_seconds = server.components[template, COMPONENTS[0], TAIL]
-        self.tail_count = server.bands[template, TAIL]
-        # The buckets of zero calls: what most requests without a database add to.
-        self.no_db_calls: int = server.db_calls[(template,)].first
-        self.no_cache_calls: int = server.cache_calls[(template,)].first
         self.threshold = float("inf")
         self.window = FIRST_WINDOW
         self.recent: list[float] = []
         self.previous = array("d")
+
+    def __getattr__(self, name: str) -> int:
+        # The first request makes the series: a route of WebSockets has none.
+        if name not in _CELLS:
+            raise AttributeError(name)
+        server, template = self.server, self.template
+        self.app_seconds: int = server.components[template, COMPONENTS[0], TYPICAL]
+        self.count: int = server.bands[template, TYPICAL]
+        self.tail_app_seconds: int = server.components[template, COMPONENTS[0], TAIL]
+        self.tail_count: int = server.bands[template, TAIL]
+        # The buckets of zero calls: what most requests without a database add to.
+        self.no_db_calls: int = server.db_calls[(template,)].first
+        self.no_cache_calls: int = server.cache_calls[(template,)].first
+        return int(object.__getattribute__(self, name))
 
     def renew_threshold(self) -> None:
         """Take the 95th percentile of the last two windows; call it when `recent` is full."""
@@ -102,17 +122,13 @@ class ExcludedRoute(Route):
     __slots__ = ()
 
     def __init__(self, server: "HttpServer", template: str) -> None:
-        self.template = template
+        super().__init__(server, template)
         nowhere = Outcome(
             server.durations.nowhere(), server.received.nowhere(), server.sent.nowhere()
         )
         self.outcomes = _Everything(nowhere)
         self.app_seconds = self.count = self.tail_app_seconds = self.tail_count = SCRATCH
         self.no_db_calls = self.no_cache_calls = SCRATCH
-        self.threshold = float("inf")
-        self.window = FIRST_WINDOW
-        self.recent = []
-        self.previous = array("d")
 
     def renew_threshold(self) -> None:
         """There is none: nobody looks at it."""
@@ -128,3 +144,13 @@ class _Everything(dict[OutcomeKey, Outcome]):
 
     def __missing__(self, key: OutcomeKey) -> Outcome:
         return self._outcome
+
+
+class PlainRoute:
+    """Finds the route for callables whose router, if they have one, is none that we know."""
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+
+    def __call__(self, _exchange: object, _surroundings: object) -> Route:
+        return self._server.route(UNRESOLVED)

@@ -1,4 +1,4 @@
-"""Starlette (0.36 and newer): the whole template of the route, in constant time.
+"""Starlette (0.27 and newer): the whole template of the route, in constant time.
 
 The router calls `handle` of each mount and route that it chose, on every version and also when
 a middleware passed on a copy of the scope; there the exchange learns the way to its route. What

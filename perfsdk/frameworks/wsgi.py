@@ -6,7 +6,6 @@ from typing import Any
 from perfsdk import guard
 from perfsdk.frameworks.exchange import EXCHANGE
 from perfsdk.frameworks.http_server import HttpServer
-from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.frameworks.route import Route
 from perfsdk.frameworks.wsgi_body import watched
 from perfsdk.frameworks.wsgi_exchange import App, Environ, StartResponse, WsgiExchange
@@ -40,6 +39,9 @@ class Middleware:
         except Exception:
             guard.failed("wsgi.begin")
         if exchange is None:
+            outer = environ.get(EXCHANGE)
+            if isinstance(outer, WsgiExchange):
+                outer.hand_over(self)
             return self.app(environ, start_response)
         token = current.set(exchange)
         try:
@@ -90,8 +92,3 @@ class Stopped(Wrapper):
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         return self.app(environ, start_response)
-
-
-def plain_route(server: HttpServer) -> Callable[[WsgiExchange, Environ], Route]:
-    """For applications that have no router we know."""
-    return lambda _exchange, _environ: server.route(UNRESOLVED)

@@ -5,10 +5,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from perfsdk import guard
-from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM
+from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM, declared_bytes
 from perfsdk.frameworks.exchange import EXCHANGE
 from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
-from perfsdk.frameworks.route import Route
+from perfsdk.frameworks.route import PlainRoute, Route
 from perfsdk.frameworks.wsgi_input import Input
 from perfsdk.request import Account
 
@@ -156,6 +156,11 @@ class WsgiExchange(Account):
         else:
             self._record(status or 500, type(error).__name__)
 
+    def hand_over(self, inside: "Middleware") -> None:
+        """Another middleware inside of this one sees the request; a plain callable's knows less."""
+        if isinstance(self._middleware.find_route, PlainRoute):
+            self._middleware = inside
+
     def abandon(self) -> None:
         """Never record the exchange."""
         self.events = None
@@ -196,10 +201,7 @@ class WsgiExchange(Account):
 
     def declared_bytes(self) -> int | None:
         """What the response says of its length."""
-        for name, value in self.headers if self.status else ():
-            if name.lower() == "content-length":
-                return int(value) if value.isdecimal() else None
-        return None
+        return declared_bytes(self.headers) if self.status else None
 
     def worked_on(self, seconds: float, *, raised: bool) -> None:
         """The application worked so long after its response was recorded."""

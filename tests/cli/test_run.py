@@ -40,6 +40,13 @@ def test_it_becomes_the_program():
     assert (7, f"{process.pid} ['--help', '--', '-x'] None\n") == (process.returncode, output)
 
 
+def test_signals_are_as_the_caller_left_them():
+    """A Python ignores SIGPIPE for itself; the program must not inherit that."""
+    command = ["grep", "-i", "sigign", "/proc/self/status"]
+    bare = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert bare.stdout == run(*command).stdout
+
+
 def test_options_are_the_settings_of_the_program(tmp_path):
     """`--service` and `--dir` are environment variables there, before those of the caller."""
     assert "shop" == shown("OTEL_SERVICE_NAME", "--service", "shop", OTEL_SERVICE_NAME="other")

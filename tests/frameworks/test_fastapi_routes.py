@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tests.frameworks.driving import ask, body_messages, http_scope
+from tests.frameworks.versions import since
 
 DURATION = "http_server_request_duration_seconds"
 
@@ -107,6 +108,7 @@ async def test_routes_of_starlette_in_an_included_router(measured, routes, tmp_p
     assert {"/v1/plain/{x}": 1, "/static": 2, "/mounted/{x}": 1} == routes()
 
 
+@since("starlette", "0.33", "a path may begin with the root path")
 @pytest.mark.parametrize("root_path", ["", "/pfx"])
 async def test_the_root_path_is_no_part_of_the_label(root_path, measured, routes):
     """FastAPI's own setting, with a path that has it and one that has not."""

@@ -168,4 +168,4 @@ class TestQuartContract(AsgiContract):
 
 def exchanges():
     """How many objects of ours for requests there are."""
-    return sum(type(one) is Exchange for one in gc.get_objects())
+    return sum(isinstance(one, Exchange) for one in gc.get_objects())

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebS
 
 from perfsdk.request import current
 from tests.frameworks.driving import answering, ask, http_scope, part, start
+from tests.frameworks.versions import since
 
 DURATION = "http_server_request_duration_seconds"
 
@@ -151,6 +152,7 @@ async def test_methods_of_a_route(measured, outcomes):
     } == outcomes()
 
 
+@since("starlette", "0.33", "a path may begin with the root path")
 @pytest.mark.parametrize("root_path", ["", "/pfx", "/t/acme"])
 async def test_the_root_path_is_no_part_of_the_label(root_path, measured, routes):
     """Whether or not a proxy strips the prefix from the path."""

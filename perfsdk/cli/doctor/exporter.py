@@ -17,6 +17,7 @@ from perfsdk.cli.doctor.segments import Reading
 DEFAULT_URL = "http://127.0.0.1:8979/metrics"
 TIMEOUT_SECONDS = 5.0
 
+_SAY_WHERE = "say with --exporter where its page is"
 _SEGMENTS = "perfsdk_exporter_segments"
 _BUILD = "perfsdk_exporter_build_info"
 _MOST_BYTES = 8 << 20
@@ -36,11 +37,15 @@ class Page(NamedTuple):
 
 
 class NoPageError(Exception):
-    """There is no page; the message says why. `there`: yet it is an exporter that protects it."""
+    """There is no page: why, and what to do about it."""
 
-    def __init__(self, message: str, *, there: bool = False) -> None:
-        super().__init__(message)
-        self.there = there
+    def __init__(self, why: str, what_to_do: str) -> None:
+        super().__init__(why)
+        self.what_to_do = what_to_do
+
+
+class ProtectedError(Exception):
+    """There is an exporter, and it does not show its page to everybody; the message says why."""
 
 
 def complete_url(text: str) -> str:
@@ -50,7 +55,9 @@ def complete_url(text: str) -> str:
         ValueError: it is no address of HTTP.
     """
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+    usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    # A password has no place on a command line.
+    if not usable or parts.username is not None or not text.isprintable() or " " in text:
         raise ValueError(text)
     path = parts.path if parts.path not in ("", "/") else "/metrics"
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
@@ -66,13 +73,10 @@ def examine(url: str, read: Callable[[], Reading | None]) -> Section:
             problems = _differences(url, page, before) if before is not None else []
             if not problems:
                 break
+    except ProtectedError as error:
+        return Section(title, note(f"answers, but {error}: what it reads cannot be compared"))
     except NoPageError as error:
-        if error.there:
-            return Section(title, note(f"answers, {error}: what it reads cannot be compared"))
-        problem = (
-            f"no exporter at {url}: {error}; start perfsdk-exporter, or say with --exporter "
-            "where it is"
-        )
+        problem = f"no exporter at {url}: {error}; {error.what_to_do}"
         return Section(title, note("not reached"), [problem])
     rows = [("version", page.version)]
     rows += [(f"{state} segments", str(number)) for state, number in page.segments.items()]
@@ -84,6 +88,7 @@ def fetch(url: str) -> Page:
 
     Raises:
         NoPageError: nobody answers, or with something else.
+        ProtectedError: an exporter answers, without its page.
     """
     wanted = urlencode([("name[]", name) for name in (_SEGMENTS, _BUILD, PROCESS_START_TIME.name)])
     address = f"{url}{'&' if urlsplit(url).query else '?'}{wanted}"
@@ -98,7 +103,7 @@ def fetch(url: str) -> Page:
         raise _refused(error.code) from error
     except urllib.error.URLError as error:
         raise _unreached(error.reason) from error
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:
         raise _unreached(error) from error
     return parse_page(text)
 
@@ -124,7 +129,7 @@ def parse_page(text: str) -> Page:
         elif name == PROCESS_START_TIME.name and value is not None:
             started.add(value)
     if not version:
-        raise NoPageError("what answers there is not an exporter of perfsdk")
+        raise NoPageError("something else answers there", _SAY_WHERE)
     return Page(version, segments, started)
 
 
@@ -143,36 +148,34 @@ def _differences(url: str, page: Page, reading: Reading) -> list[str]:
     if strangers or shown not in (found, found - spoiled):
         which = "other processes" if shown == found else f"{shown} live segments, not {found}"
         problems.append(
-            f"the exporter at {url} reads {which}: another directory; start it with --dir and "
-            "the path above, or say with --exporter where the right one is"
+            f"the exporter at {url} reads {which}: another directory; give both it and the "
+            "doctor with --dir that of the application, or say with --exporter where the right "
+            "one is"
         )
     return problems
 
 
-def _refused(status: int) -> NoPageError:
+def _refused(status: int) -> Exception:
     if status in (401, 403):
-        return NoPageError("and wants a name and a password", there=True)
+        return ProtectedError("wants a name and a password")
     if status in (429, 503):
-        return NoPageError(f"but is busy ({status})", there=True)
-    if status == 404:
-        return NoPageError("there is a server, but no such page; give the path of the metrics")
-    return NoPageError(f"there is a server, it answers {status}")
+        return ProtectedError(f"is busy ({status})")
+    return NoPageError(f"what is there answers {status}", _SAY_WHERE)
 
 
-def _unreached(reason: object) -> NoPageError:
+def _unreached(reason: object) -> Exception:
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return NoPageError("with a certificate that is not trusted here", there=True)
+        return ProtectedError("its certificate is not trusted here")
     if isinstance(reason, ssl.SSLError):
         if "WRONG_VERSION_NUMBER" in str(reason):
-            return NoPageError("it speaks no TLS; give http://")
-        return NoPageError("and wants a certificate of the client", there=True)
+            return NoPageError("it speaks no TLS", "give --exporter with http://")
+        return ProtectedError("wants a certificate of the client")
     if isinstance(reason, TimeoutError):
-        return NoPageError(f"no answer within {TIMEOUT_SECONDS:g} s")
+        return NoPageError(f"no answer within {TIMEOUT_SECONDS:g} s", _SAY_WHERE)
     if isinstance(reason, (ConnectionResetError, HTTPException)):
-        return NoPageError("the connection was closed; if it has TLS, give https://")
-    if isinstance(reason, OSError):
-        return NoPageError(reason.strerror or str(reason))
-    return NoPageError(str(reason))
+        return NoPageError("it speaks no HTTP", "if it has TLS, give --exporter with https://")
+    why = reason.strerror if isinstance(reason, OSError) else None
+    return NoPageError(why or str(reason), f"start perfsdk-exporter, or {_SAY_WHERE}")
 
 
 def _real(text: str) -> float | None:

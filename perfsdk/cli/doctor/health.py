@@ -5,9 +5,9 @@ from perfsdk.cli.doctor.report import Section, counted, note, table
 from perfsdk.cli.doctor.segments import Reading
 from perfsdk.integrations import INTEGRATIONS
 
-_WHAT_TO_DO = {
-    "unsupported": "it is not measured; update perfsdk, or install a version that it knows",
-    "failed": "it is not measured; the application's log says why, please report it",
+_PROBLEMS = {
+    "unsupported": "is not known and not measured; update perfsdk, or install one that it knows",
+    "failed": "could not be measured; the application's log says why, please report it",
 }
 
 
@@ -17,8 +17,8 @@ def examine_libraries(reading: Reading) -> Section:
     problems = []
     for (library, version, status), workers in sorted(reading.libraries.items()):
         rows.append((library, version or "-", status, counted(workers, "worker")))
-        if status in _WHAT_TO_DO:
-            problems.append(f"{library} {version} is {status}: {_WHAT_TO_DO[status]}")
+        if status in _PROBLEMS:
+            problems.append(f"{library} {version} {_PROBLEMS[status]}")
     lines = table(rows)
     seen = {library for library, _, _ in reading.libraries}
     if reading.live and (absent := [name for name in INTEGRATIONS if name not in seen]):

@@ -118,7 +118,8 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_text('', part)}" for key, part in value.items()) or "none"
+        parts = {key: "|".join(v) if isinstance(v, tuple) else v for key, v in value.items()}
+        return ", ".join(f"{key}={part}" for key, part in parts.items()) or "none"
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return str(value)

@@ -4,6 +4,7 @@ import fcntl
 import grp
 import os
 import pwd
+import re
 import stat
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from perfsdk.cli.doctor.in_force import InForce
 from perfsdk.cli.doctor.report import Section, counted, size, table
+from perfsdk.cli.doctor.segments import Reading, read_segments
 from perfsdk.settings import Settings
 from perfsdk.store.directory import (
     DirectoryError,
@@ -71,6 +73,15 @@ def examine(directory: Path, settings: Settings) -> Section:
     return Section("Segment directory", table(rows), [*filter(None, problems), *lacking])
 
 
+def read(directory: Path) -> Reading | None:
+    """What the segments there hold; None when the directory is not to be trusted."""
+    try:
+        check_directory(directory)
+    except DirectoryError:
+        return None
+    return read_segments(directory)
+
+
 def _missing(directory: Path) -> str:
     text = (
         f"{directory} does not exist, so no process has recorded anything there; start the "
@@ -89,7 +100,7 @@ def _others(directory: Path) -> str:
         return f"services there: {', '.join(names)}"
     prefix = root.name.rpartition("-")[0] + "-"
     users = sorted(path.name for path in root.parent.glob(f"{prefix}*") if path != root)
-    users = [_user(int(uid)) for name in users if (uid := name.removeprefix(prefix)).isdigit()]
+    users = [_user(int(uid)) for name in users if (uid := name.removeprefix(prefix)).isdecimal()]
     return f"there are segments of user {', '.join(users)}" if users else ""
 
 
@@ -162,7 +173,7 @@ def _filesystem(path: Path) -> str:
     resolved, found, depth = path.resolve(), "", -1
     for line in lines:
         _, point, kind, *_ = line.split(" ")
-        mounted = Path(point.encode().decode("unicode_escape"))
+        mounted = Path(re.sub(r"\\([0-7]{3})", lambda escape: chr(int(escape[1], 8)), point))
         # Of several at one point the last one is on top.
         if (mounted == resolved or mounted in resolved.parents) and len(mounted.parts) >= depth:
             found, depth = kind, len(mounted.parts)
@@ -172,7 +183,7 @@ def _filesystem(path: Path) -> str:
 def _user(uid: int) -> str:
     try:
         return f"{uid} ({pwd.getpwuid(uid).pw_name})"
-    except KeyError:
+    except (KeyError, OverflowError):
         return str(uid)
 
 

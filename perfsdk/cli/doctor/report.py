@@ -68,12 +68,12 @@ def size(size_bytes: float) -> str:
 
 
 def _wrap(head: str, text: str) -> list[str]:
-    width = max(WIDTH, len(head) + 20)
     wrapped = textwrap.wrap(
         text,
-        width,
+        max(WIDTH, len(head) + 20),
         initial_indent=head,
         subsequent_indent=" " * len(head),
+        break_long_words=False,  # a path must stay whole to be copied
         break_on_hyphens=False,
     )
     return [line.rstrip() for line in wrapped] or [head.rstrip()]

@@ -2,6 +2,7 @@
 
 import errno
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from perfsdk.store.format import FormatError
 from perfsdk.store.reader import SegmentReader, SeriesRecord, find_segments
 
 _COUNTED = {metric.name: metric for metric in (DROPPED_SERIES, INTERNAL_ERRORS, UNRESOLVED_ROUTES)}
+_NAME = re.compile(r"[0-9a-f]{32}")
 _ROUTE = HTTP_SERVER_REQUEST_DURATION.labels.index("http_route")
 
 
@@ -64,7 +66,8 @@ def read_segments(directory: Path) -> Reading:
     reading = Reading()
     seen: dict[bytes, str] = {}
     try:
-        paths = find_segments(directory)
+        # Files with the name of an identity first: of two the other one is the copy.
+        paths = sorted(find_segments(directory), key=lambda path: not _NAME.fullmatch(path.stem))
     except OSError as error:
         reading.problem = f"{directory}: {error.strerror}; run the doctor as its owner"
         return reading
@@ -89,6 +92,8 @@ def _add(path: Path, reading: Reading, seen: dict[bytes, str]) -> None:
         reader.refresh()
     finally:
         reader.close()
+    if reader.unreadable_records:
+        raise FormatError(f"the checksum of {reader.unreadable_records} of its records is wrong")
     original = seen.setdefault(reader.header.identity, path.name)
     if original != path.name:
         raise FormatError(f"is a copy of {original}")

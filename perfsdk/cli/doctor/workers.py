@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 
-from perfsdk.cli.doctor.report import Section, note, table
+from perfsdk.cli.doctor.report import Section, counted, note, table
 from perfsdk.cli.doctor.segments import Reading, Unreadable, Worker
 
 _SHOWN_PIDS = 8
+_SHOWN_FILES = 10
 
 
 def examine(reading: Reading) -> Section:
@@ -20,7 +21,10 @@ def examine(reading: Reading) -> Section:
             "no worker reports; start the application and send it a request: a process makes "
             "its segment with the first thing that it records"
         )
-    problems += map(_unreadable, reading.unreadable)
+    problems += map(_unreadable, reading.unreadable[:_SHOWN_FILES])
+    more = len(reading.unreadable) - _SHOWN_FILES
+    if more > 0:
+        problems.append(f"{counted(more, 'more file')} that cannot be read; remove them")
     return Section(title, lines, problems)
 
 
@@ -47,4 +51,6 @@ def _what_to_do(reason: str) -> str:
         return "install here and beside the exporter the perfsdk of the application"
     if "another user" in reason or reason.startswith("Permission"):
         return "run doctor and exporter as the application's user, or remove it"
-    return "remove it: a process that lives writes a new one with all its numbers"
+    if reason.startswith(("is a copy", "is a symbolic link")):
+        return "remove it"
+    return "remove it; a process that lives makes a new one with all its numbers"

@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,23 +46,23 @@ def run(options: argparse.Namespace) -> int:
     program = options.program[1:] if options.program[:1] == ["--"] else options.program
     if not program:
         return _complain(f"give a program, as in: {EXAMPLE}", _WRONG_USE)
-    environment = dict(os.environ)
     try:
         load_settings({}, {"service": options.service, "directory": options.dir})
+        # Of this process, because it is the one that becomes the program.
         if options.service is not None:
-            environment["OTEL_SERVICE_NAME"] = options.service
+            os.environ["OTEL_SERVICE_NAME"] = options.service
         if options.dir is not None:
-            environment["PERFSDK_DIR"] = os.path.abspath(options.dir)
-        enabled = _try_settings(environment)
+            os.environ["PERFSDK_DIR"] = os.path.abspath(options.dir)
+        environment = measuring(os.environ) if _try_settings() else os.environ
     except SettingsError as error:
         return _complain(str(error), _WRONG_USE)
-    if enabled:
-        environment = measuring(environment)
     path = shutil.which(program[0]) or shutil.which(program[0], path=_beside_python())
     if path is None:
-        if os.path.exists(program[0]) and os.sep in program[0]:
+        if os.sep in program[0] and os.path.exists(program[0]):
             return _complain(f"{program[0]} cannot be executed", _CANNOT_BE_RUN)
         return _complain(f"{program[0]} is not installed, or not in PATH", _NOT_FOUND)
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by this Python, not by who called it
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execve(path, program, environment)  # noqa: S606 - it is what the user asks for
     except OSError as error:
@@ -76,7 +77,7 @@ def measuring(environment: Mapping[str, str]) -> dict[str, str]:
     return {**environment, "PYTHONPATH": path, RUN_PID: str(os.getpid())}
 
 
-def _try_settings(environment: Mapping[str, str]) -> bool:
+def _try_settings() -> bool:
     """Whether anything is to be measured.
 
     The settings are used here once as they will be there, and nothing is written by that.
@@ -84,18 +85,12 @@ def _try_settings(environment: Mapping[str, str]) -> bool:
     Raises:
         SettingsError: one is wrong, or cannot be had.
     """
-    if not load_settings(environment, {}).enabled:
+    if not load_settings(os.environ, {}).enabled:
         return False
     from perfsdk.instrumentation import instrument, uninstrument
 
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        instrument(_nothing)
-        uninstrument()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    instrument(_nothing)
+    uninstrument()
     return True
 
 
