@@ -1,6 +1,6 @@
 """Runs the tests of frameworks with the oldest version of each that is supported.
 
-`python -m tests.oldest.run starlette django`; without names all of them. The tests of several
+`python -m tests.oldest.run aiohttp flask`; without names those of `CHECKED`. The tests of several
 frameworks go on at the same time, in a process each. What a framework cannot do in that version
 is skipped by a mark that says so, and is listed. The exit code is 1 where a test fails.
 """
@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.oldest.environments import GROUPS, REPOSITORY, Group, prepare
+from tests.oldest.environments import CHECKED, GROUPS, REPOSITORY, Group, prepare
 
 TIMEOUT_SECONDS = 900
 AT_ONCE = os.cpu_count() or 2
@@ -23,8 +23,14 @@ _POLL_SECONDS = 0.1
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("frameworks", nargs="*", metavar="|".join(GROUPS), help="default: all")
-    names = parser.parse_args().frameworks or list(GROUPS)
+    parser.add_argument(
+        "frameworks",
+        nargs="*",
+        default=CHECKED,
+        metavar="|".join(GROUPS),
+        help="default: %(default)s",
+    )
+    names = list(parser.parse_args().frameworks)
     if unknown := sorted(set(names) - GROUPS.keys()):
         parser.error(f"no framework here is called {', '.join(unknown)}")
     started = time.monotonic()
