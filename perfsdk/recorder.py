@@ -32,8 +32,7 @@ F = TypeVar("F", bound="Family[Any]")
 MAX_LABEL_LENGTH = 120
 LOWEST_INDEX = -24 * NATIVE_BUCKETS_PER_BLOCK
 """2**-24 s = 60 ns: what is shorter shares the lowest bucket, so that a series stays small."""
-HIGHEST_INDEX = 17 * NATIVE_BUCKETS_PER_BLOCK
-"""2**17 s = 36 h."""
+HIGHEST_INDEX = 17 * NATIVE_BUCKETS_PER_BLOCK  # 2**17 s = 36 h
 NATIVE_EDGES = tuple(2.0 ** (index / 8) for index in range(LOWEST_INDEX, HIGHEST_INDEX + 1))
 
 

@@ -30,10 +30,10 @@ async def test_asgi(measured, outcomes):
 def test_wsgi(measured, outcomes):
     """The same for WSGI."""
     inside = Flask("shop")
-    inside.get("/items/<id>")(lambda id: "item")
+    inside.get("/items/<number>")(lambda number: "item")
     measured(inside)
     app = measured(lambda environ, start_response: inside(dict(environ), start_response))
     wsgi_driver.ask(app, "GET", "/items/7")
     wsgi_driver.ask(app, "GET", "/nowhere")
-    expected = {("GET", "/items/<id>", "200", ""): 1, ("GET", "<unmatched>", "404", ""): 1}
+    expected = {("GET", "/items/<number>", "200", ""): 1, ("GET", "<unmatched>", "404", ""): 1}
     assert expected == outcomes()

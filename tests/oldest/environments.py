@@ -43,28 +43,26 @@ class Group(NamedTuple):
     tests: tuple[str, ...]
 
 
-OLDEST = Environment(
-    "frameworks",
+FASTAPI_AND_DJANGO = Environment(
+    "fastapi-django", ("django==4.2", "fastapi==0.100.0", "starlette==0.27.0")
+)
+OTHERS = Environment(
+    "others",
     (
         "aiohttp==3.10.11",
-        "django==4.2",
-        "fastapi==0.100.0",
+        "fastapi==0.100.0",  # applications of other frameworks are mounted in some tests
         "litestar==2.0.0",
         "quart==0.19.0",
         "flask==3.0.0",  # with Quart 0.19; that of Flask itself is below
-        "starlette==0.27.0",
         "werkzeug==3.0.0",
     ),
 )
-OLDEST_FLASK = Environment(
-    "flask",
-    ("asgiref>=3.2", "blinker>=1.5", "flask==2.2.0", "werkzeug==2.2.0"),
-)
+FLASK = Environment("flask", ("asgiref>=3.2", "blinker>=1.5", "flask==2.2.0", "werkzeug==2.2.0"))
 
 _TESTS = "tests/frameworks"
 GROUPS = {
     "starlette": Group(
-        OLDEST,
+        FASTAPI_AND_DJANGO,
         (
             f"{_TESTS}/test_asgi.py",
             f"{_TESTS}/test_fastapi_routes.py",
@@ -75,11 +73,11 @@ GROUPS = {
             f"{_TESTS}/test_http_contract.py::TestStarletteContract",
         ),
     ),
-    "django": Group(OLDEST, (f"{_TESTS}/test_django*.py",)),
-    "flask": Group(OLDEST_FLASK, (f"{_TESTS}/test_flask*.py",)),
-    "quart": Group(OLDEST, (f"{_TESTS}/test_quart*.py",)),
-    "aiohttp": Group(OLDEST, (f"{_TESTS}/test_aiohttp*.py",)),
-    "litestar": Group(OLDEST, (f"{_TESTS}/test_litestar*.py",)),
+    "django": Group(FASTAPI_AND_DJANGO, (f"{_TESTS}/test_django*.py",)),
+    "flask": Group(FLASK, (f"{_TESTS}/test_flask*.py",)),
+    "quart": Group(OTHERS, (f"{_TESTS}/test_quart*.py",)),
+    "aiohttp": Group(OTHERS, (f"{_TESTS}/test_aiohttp*.py",)),
+    "litestar": Group(OTHERS, (f"{_TESTS}/test_litestar*.py",)),
 }
 """By framework; FastAPI and Starlette belong together."""
 

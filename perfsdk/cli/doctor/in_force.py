@@ -93,7 +93,7 @@ def _origin(
         return _ARGUMENTS[setting.name]
     if setting.metadata["env"] in own:
         return str(setting.metadata["env"])
-    return f"{_ATTRIBUTES}" if own and value != setting.default else _DEFAULT
+    return _ATTRIBUTES if own and value != setting.default else _DEFAULT
 
 
 def _unknown(environment: Mapping[str, str]) -> list[str]:
