@@ -13,11 +13,11 @@ say := @printf '==> %s\n'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format bench soak transparency clean
+.PHONY: help demo test check format bench soak oldest transparency clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "ARGS=... is handed to demo, test, bench, soak and transparency: make test ARGS='-k redis -x'"
+	@echo "ARGS=... is handed to demo, test, bench, soak, oldest and transparency: make test ARGS='-k redis -x'"
 
 demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit rate
 	@$(VENV)/bin/perfsdk demo $(ARGS)
@@ -51,6 +51,9 @@ bench: $(VENV)/.bench ## measure the cost beside other libraries (with wrk and R
 soak: $(VENV)/.dev ## five minutes of dying workers and killed exporters, a hundred thousand damaged files
 	@PERFSDK_SOAK_SECONDS=300 PERFSDK_FUZZ_EXAMPLES=100000 $(VENV)/bin/python -m pytest -s \
 		--timeout 3000 tests/e2e/test_soak.py tests/exporter/test_garbled_segments.py $(ARGS)
+
+oldest: $(VENV)/.dev ## run the tests of FastAPI, Starlette and Django with the oldest supported versions
+	@$(VENV)/bin/python -m tests.oldest.run $(ARGS)
 
 transparency: $(VENV)/.dev ## run the own tests of Starlette and FastAPI bare and measured: none may differ
 	@$(VENV)/bin/python -m tests.transparency.run $(ARGS)

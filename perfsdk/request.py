@@ -72,10 +72,13 @@ class Account:
     `events` is None once the request is over: what runs later is not its time any more.
     `folded` is what `fold` summed up of a long request, None for all others. `span` is the one
     that was current when the request began, None without tracing. `labels` are those that
-    `label` gave the request, None without any.
+    `label` gave the request, None without any. `recorded` is when its new series were made,
+    which takes a while; most requests make none and do not have it.
     """
 
-    __slots__ = ("events", "folded", "labels", "span", "started")
+    __slots__ = ("events", "folded", "labels", "recorded", "span", "started")
+
+    recorded: float
 
     def __init__(self, started: float) -> None:
         self.started = started

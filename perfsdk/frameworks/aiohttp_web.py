@@ -1,4 +1,4 @@
-"""aiohttp.web (3.10 and newer): measures the requests to the application that is served.
+"""aiohttp.web (3.10.11 and newer): measures the requests to the application that is served.
 
 `RequestHandler._handle_request` runs in a task of its own for each request, from the call of
 the application to the end of what it answers, whoever sends that; it is looked up for every

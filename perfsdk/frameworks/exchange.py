@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from perfsdk import guard
 from perfsdk.frameworks.asgi_messages import Message, Receive, Scope, Send, file_size, is_last
-from perfsdk.frameworks.delivery import COMPRESSIBLE_FROM, declared_bytes
+from perfsdk.frameworks.delivery import (
+    BACKGROUND_FROM_SECONDS,
+    COMPRESSIBLE_FROM,
+    declared_bytes,
+)
 from perfsdk.frameworks.labels import CLIENT_CLOSED_REQUEST, CLIENT_DISCONNECT, NO_RESPONSE
 from perfsdk.frameworks.route import PlainRoute, Route
 from perfsdk.request import Account
@@ -179,6 +183,7 @@ class Exchange(Account):
                 server.delivery.first_byte(route, self.first_part[0] - self.started)
             if self.sent >= COMPRESSIBLE_FROM and self.method != "HEAD":
                 server.delivery.uncompressed(route, self.sent, self.start.get("headers"))
+            self.recorded = perf_counter()
         except Exception:
             self.forget()
             guard.failed("asgi.record")
@@ -204,13 +209,14 @@ class Exchange(Account):
     def worked_on(self, *, raised: bool = False) -> None:
         """The application went on after its response was recorded. Never raises.
 
-        The exception that a server error stands for is that of the request.
+        The exception that a server error stands for is that of the request; and what recording
+        took was ours.
         """
         try:
             raised = raised and int(self.status) < 500
-            self._middleware.server.delivery.background(
-                self.route, perf_counter() - self.ended, raised
-            )
+            seconds = perf_counter() - getattr(self, "recorded", self.ended)
+            if raised or seconds > BACKGROUND_FROM_SECONDS:
+                self._middleware.server.delivery.background(self.route, seconds, raised)
         except Exception:
             guard.failed("asgi.background")
 
@@ -250,7 +256,9 @@ class Exchange(Account):
 
     def _is_complete(self) -> bool:
         """Whether all bytes were sent, though the message that says so was not."""
-        return self.status > 0 and self.sent == declared_bytes(self.start.get("headers"))
+        if not self.status or self._flags & _LEFT_EARLY:
+            return False
+        return self.sent == declared_bytes(self.start.get("headers"))
 
     def _status_of_disconnect(self) -> int:
         """As sent; a server error that began when nobody was there any more is none."""

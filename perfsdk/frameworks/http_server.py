@@ -6,6 +6,7 @@ costs two dict lookups and a few additions into the segment.
 
 import weakref
 from bisect import bisect_left
+from time import perf_counter
 
 from perfsdk import catalog, guard
 from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
@@ -159,6 +160,7 @@ class HttpServer:
         except KeyError:
             outcome = self._outcome(route, key)
             values = self.writer.values
+            account.recorded = perf_counter()
         outcome.observe_duration(duration)
         current_span = self.spans.current
         if current_span is not None:
