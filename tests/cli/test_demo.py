@@ -148,7 +148,6 @@ def test_the_report_holds_exactly_what_was_sent(start_demo):
     for name, route in times.items():
         assert latencies[name]["requests"] == route["all"]["requests"]
     calls = {name: route["db_calls"] for name, route in times.items()}
-    assert calls["GET /health"] == 0
     assert 21 <= calls["GET /orders"] < 22  # the driver asks a little for each new connection
     assert 1 < calls["GET /search"] < 2
     assert times["GET /orders"]["all"]["seconds"]["db"] > 0

@@ -54,9 +54,6 @@ SERVERS_OF_DELIVERY = {
     "hypercorn": hypercorn(DELIVERY),
     "granian": granian(DELIVERY),
 }
-SENDS_FILES_BY_ITSELF = pytest.mark.xfail(
-    strict=True, reason="the bytes of http.response.pathsend are not counted"
-)
 
 
 @pytest.mark.parametrize("args", SERVERS.values(), ids=SERVERS.keys())
@@ -74,13 +71,7 @@ def test_totals_of_django(exporter, tmp_path, perfsdk_dir, args):
         check_course(exporter, shop, perfsdk_dir, requests, workers=WORKERS)
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        pytest.param(args, id=name, marks=[SENDS_FILES_BY_ITSELF] if name == "granian" else [])
-        for name, args in SERVERS_OF_DELIVERY.items()
-    ],
-)
+@pytest.mark.parametrize("args", SERVERS_OF_DELIVERY.values(), ids=SERVERS_OF_DELIVERY.keys())
 def test_files(exporter, tmp_path, perfsdk_dir, args):
     """A file counts with its bytes, whether the application sends them or the server."""
     with running.start_shop(tmp_path, *args, announcements=WORKERS) as shop:
