@@ -1,8 +1,9 @@
 """ASGI's own words: what applications are called with, and what the messages of extensions say."""
 
-import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from perfsdk.frameworks.delivery import declared_bytes
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -20,11 +21,11 @@ def is_last(message: Message, kind: str) -> bool:
     return kind == "http.response.pathsend"
 
 
-def file_size(message: Message, kind: str) -> int:
-    """The bytes that a server takes from a file; 0 for what is not one or cannot be told."""
+def file_size(message: Message, kind: str, start: Message) -> int:
+    """The bytes that a server takes from a file, as the response says; 0 where nobody says so.
+
+    The file itself is not asked: that could block.
+    """
     if kind == "http.response.pathsend":
-        try:
-            return os.stat(message["path"]).st_size
-        except OSError:
-            return 0  # the server will say so
+        return declared_bytes(start.get("headers")) or 0
     return int(message.get("count") or 0) if kind == "http.response.zerocopysend" else 0

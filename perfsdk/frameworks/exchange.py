@@ -104,7 +104,7 @@ class Exchange(Account):
                     return self._send_last(message)
                 return self._send_part(message)
             elif is_last(message, kind):
-                self.sent += file_size(message, kind)
+                self.sent += file_size(message, kind, self.start)
                 return self._send_last(message)
         except Exception:
             guard.failed("asgi.send")
