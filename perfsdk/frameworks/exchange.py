@@ -104,7 +104,8 @@ class Exchange(Account):
                     return self._send_last(message)
                 return self._send_part(message)
             elif is_last(message, kind):
-                self.sent += file_size(message, kind, self.start)
+                if self.status:  # else nothing was started
+                    self.sent += file_size(message, kind, self.start)
                 return self._send_last(message)
         except Exception:
             guard.failed("asgi.send")
@@ -181,7 +182,7 @@ class Exchange(Account):
             )
             if self._flags & _BEGUN and self.sent > self.first_part[1]:  # in several parts
                 server.delivery.first_byte(route, self.first_part[0] - self.started)
-            if self.sent >= COMPRESSIBLE_FROM and self.method != "HEAD":
+            if self.sent >= COMPRESSIBLE_FROM and self.method != "HEAD" and self.status:
                 server.delivery.uncompressed(route, self.sent, self.start.get("headers"))
             self.recorded = perf_counter()
         except Exception:
