@@ -4,10 +4,7 @@ from typing import Any
 
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
-from perfsdk.frameworks.route import Route
-
-MAX_REMEMBERED = 4000
-"""Routes remembered by object; an application that makes routes as it goes is forgotten."""
+from perfsdk.frameworks.route import Route, remember
 
 _METHOD_NOT_ALLOWED = 405
 
@@ -37,10 +34,7 @@ class RouteFinder:
         if known is not None:
             return known[1]
         found = self._server.route(template, getattr(route, "handler", None))
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[id(route)] = route, found
-        return found
+        return remember(self._remembered, id(route), (route, found))[1]
 
 
 def match_of(request: Any) -> Any:

@@ -16,11 +16,8 @@ from perfsdk import guard
 from perfsdk.frameworks.exchange import EXCHANGE
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
-from perfsdk.frameworks.route import Route
+from perfsdk.frameworks.route import Route, remember
 from perfsdk.frameworks.selection import is_excluded
-
-MAX_REMEMBERED = 4000
-"""Routes remembered; an application that makes routes as it goes is forgotten."""
 
 _END = re.compile(r"(?<!\\)((?:\\\\)*)(?:\$|\\[Zz])\Z")
 """The anchor at the end of an expression, unless it is escaped itself."""
@@ -57,9 +54,7 @@ class Templates:
             pass
         if not isinstance(route, str):
             return match
-        if len(self._known) >= MAX_REMEMBERED:
-            self._known.clear()
-        return self._known.setdefault((route, id(view)), Template(route, view))
+        return remember(self._known, (route, id(view)), Template(route, view))
 
 
 class RouteFinder:
@@ -84,10 +79,7 @@ class RouteFinder:
     def _look_up(self, exchange: Any, matched: Any) -> Route:
         server = self._server
         if isinstance(matched, Template):
-            if len(self._known) >= MAX_REMEMBERED:
-                self._known.clear()
-            route = self._known[matched] = server.route(matched.path, matched.endpoint)
-            return route
+            return remember(self._known, matched, server.route(matched.path, matched.endpoint))
         if matched is UNMATCHED:
             # A middleware may still redirect what nothing matched: APPEND_SLASH, languages.
             return server.route(REDIRECT if 300 <= exchange.status < 400 else UNMATCHED)

@@ -18,15 +18,12 @@ from perfsdk.frameworks.asgi import Around
 from perfsdk.frameworks.exchange import EXCHANGE
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
-from perfsdk.frameworks.route import Route
-from perfsdk.frameworks.selection import is_excluded
+from perfsdk.frameworks.route import Route, remember
+from perfsdk.frameworks.selection import opted_out
 from perfsdk.frameworks.wsgi import Middleware
 from perfsdk.frameworks.wsgi_exchange import Environ, WsgiExchange
 from perfsdk.request import current
 from perfsdk.wrapping.patches import Patches
-
-MAX_REMEMBERED = 4000
-"""Rules remembered by object; an application that makes rules as it goes is forgotten."""
 
 MOUNTS = "perfsdk.mounts"
 """The key in the environ under which the dispatchers on the way are: a tuple of pairs, the
@@ -107,12 +104,10 @@ class RouteFinder:
         if not isinstance(template, str):
             return server.unresolved("flask", matched)
         view = exchange.matched_by.view_functions.get(matched.endpoint)
-        route = server.route(exchange.prefix + template, _opted_out(view))
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
+        route = server.route(exchange.prefix + template, opted_out(view))
         prefix = exchange.prefix
-        self._remembered[(prefix, id(matched)) if prefix else id(matched)] = matched, route
-        return route
+        key = (prefix, id(matched)) if prefix else id(matched)
+        return remember(self._remembered, key, (matched, route))[1]
 
 
 def _context_class() -> Any:
@@ -123,12 +118,6 @@ def _context_class() -> Any:
 
 def _contexts_tell() -> bool:
     return hasattr(getattr(_context_class(), "match_request", None), "__wrapped__")
-
-
-def _opted_out(view: Any) -> Any:
-    """The view, or the class that it was made of, whichever opted out."""
-    of = getattr(view, "view_class", None)
-    return of if is_excluded(of) else view
 
 
 def _tell_rule(wrapped: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -17,11 +17,11 @@ from perfsdk.frameworks.asgi import Around, Middleware
 from perfsdk.frameworks.asgi_messages import Receive, Scope, Send
 from perfsdk.frameworks.exchange import EXCHANGE, Exchange
 from perfsdk.frameworks.http_server import HttpServer
-from perfsdk.frameworks.labels import UNMATCHED, UNRESOLVED, UNROUTED
+from perfsdk.frameworks.labels import UNMATCHED, UNROUTED
 from perfsdk.frameworks.placement import put_around
-from perfsdk.frameworks.route import Route
+from perfsdk.frameworks.route import Route, remember
 from perfsdk.frameworks.selection import is_excluded
-from perfsdk.frameworks.starlette import MAX_REMEMBERED, Handle, as_coroutine_function
+from perfsdk.frameworks.starlette import Handle, as_coroutine_function
 from perfsdk.wrapping.patches import Patches
 
 Entry = tuple[Any, Scope, Any, str]
@@ -43,16 +43,8 @@ def patch_routing(patches: Patches) -> None:
 def instrument_application(app: Any, server: HttpServer, patches: Patches, around: Around) -> None:
     """Put a middleware outside of what the application calls for each connection."""
     find_route = RouteFinder(app, server).find
-
-    def find_template(scope: Scope) -> str | None:
-        exchange = scope.get(EXCHANGE)
-        if exchange is None or exchange.matched is None:
-            return None
-        template = find_route(exchange, scope).template
-        return None if template in {"", UNMATCHED, UNRESOLVED} else template
-
     middleware = Middleware(app.asgi_handler, server, find_route)
-    put_around(app, "asgi_handler", middleware, find_template, patches, around)
+    put_around(app, "asgi_handler", middleware, patches, around)
 
 
 class RouteFinder:
@@ -134,11 +126,8 @@ class RouteFinder:
         if template is None:
             return self._server.unresolved("litestar", handler)
         route = self._server.route(_join(prefix, template), _opted_out(handlers))
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
         key = prefix, inner.get("path_template", template), id(handler)
-        self._remembered[key] = handler, route
-        return route
+        return remember(self._remembered, key, (handler, route))[1]
 
 
 def _tell_router(wrapped: Handle) -> Handle:

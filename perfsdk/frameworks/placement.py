@@ -7,6 +7,8 @@ from typing import Any
 
 from perfsdk.frameworks.asgi import Around, Middleware, Stopped
 from perfsdk.frameworks.asgi_messages import App, Scope
+from perfsdk.frameworks.exchange import EXCHANGE
+from perfsdk.frameworks.labels import UNMATCHED, UNRESOLVED
 from perfsdk.wrapping.patches import Patches
 
 _DEEPEST = 100
@@ -16,7 +18,6 @@ def put_around(
     app: Any,
     attribute: str,
     middleware: Middleware,
-    find_template: Callable[[Scope], str | None],
     patches: Patches,
     around: Around,
 ) -> None:
@@ -27,6 +28,14 @@ def put_around(
     Raises:
         AttributeError: the application has no such attribute.
     """
+
+    def find_template(scope: Scope) -> str | None:
+        exchange = scope.get(EXCHANGE)
+        if exchange is None or exchange.matched is None:
+            return None
+        template = middleware.find_route(exchange, scope).template
+        return None if template in {"", UNMATCHED, UNRESOLVED} else template
+
     before = getattr(app, attribute)
     outer = around(middleware, find_template)
     if _is_inherited(app, attribute):

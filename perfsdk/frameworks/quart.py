@@ -18,11 +18,11 @@ from perfsdk.frameworks.asgi_messages import Scope
 from perfsdk.frameworks.delivery import BACKGROUND_FROM_SECONDS
 from perfsdk.frameworks.exchange import EXCHANGE, Exchange
 from perfsdk.frameworks.http_server import HttpServer
-from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNRESOLVED, UNROUTED
+from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNROUTED
 from perfsdk.frameworks.placement import put_around
-from perfsdk.frameworks.route import Route
-from perfsdk.frameworks.selection import is_excluded
-from perfsdk.frameworks.starlette import MAX_REMEMBERED, as_coroutine_function
+from perfsdk.frameworks.route import Route, remember
+from perfsdk.frameworks.selection import opted_out
+from perfsdk.frameworks.starlette import as_coroutine_function
 from perfsdk.request import current
 from perfsdk.wrapping.patches import Patches
 
@@ -58,16 +58,8 @@ def patch_routing(patches: Patches) -> None:
 def instrument_application(app: Any, server: HttpServer, patches: Patches, around: Around) -> None:
     """Put a middleware outside of `asgi_app`, and time the background tasks."""
     find_route = RouteFinder(app, server).find
-
-    def find_template(scope: Scope) -> str | None:
-        exchange = scope.get(EXCHANGE)
-        if exchange is None or exchange.matched is None:
-            return None
-        template = find_route(exchange, scope).template
-        return None if template in {"", UNMATCHED, UNRESOLVED} else template
-
     middleware = Middleware(app.asgi_app, server, find_route)
-    put_around(app, "asgi_app", middleware, find_template, patches, around)
+    put_around(app, "asgi_app", middleware, patches, around)
     apart = functools.partial(
         _apart, ensure_async=app.ensure_async, server=server, find_route=find_route
     )
@@ -106,28 +98,19 @@ class RouteFinder:
             return self._server.route(matched)
         template = getattr(matched, "rule", None)
         if isinstance(template, str):
-            endpoint = _opted_out(self._app.view_functions.get(matched.endpoint))
+            endpoint = opted_out(self._app.view_functions.get(matched.endpoint))
         else:  # perhaps of an application of another framework inside this one
             template, endpoint = getattr(matched, "path", None), getattr(matched, "endpoint", None)
             if not isinstance(template, str):
                 return self._server.unresolved("quart", matched)
             return self._server.route(exchange.prefix + template, endpoint)
         route = self._server.route(template, endpoint)
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[id(matched)] = matched, route
-        return route
+        return remember(self._remembered, id(matched), (matched, route))[1]
 
 
 def _contexts_tell() -> bool:
     contexts = sys.modules["quart.ctx"]
     return hasattr(getattr(contexts.RequestContext, "match_request", None), "__wrapped__")
-
-
-def _opted_out(view: Any) -> Any:
-    """The view, or the class that it was made of, whichever opted out."""
-    of = getattr(view, "view_class", None)
-    return of if is_excluded(of) else view
 
 
 def _tell_rule(wrapped: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -1,7 +1,7 @@
 """The cells of one route template, bound once, so that a request needs no look-up of its own."""
 
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from perfsdk.catalog import BANDS, COMPONENTS
 from perfsdk.frameworks.labels import UNRESOLVED
@@ -17,6 +17,12 @@ WINDOW = 200
 """Requests of a route from which its 95th percentile is taken; the last two windows count."""
 FIRST_WINDOW = 100
 
+
+MAX_REMEMBERED = 4000
+"""Routes remembered by object; an application that makes routes as it goes is forgotten."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 OutcomeKey = tuple[str, int, str] | tuple[str, int, str, tuple[str, ...]]
 
@@ -144,6 +150,17 @@ class _Everything(dict[OutcomeKey, Outcome]):
 
     def __missing__(self, key: OutcomeKey) -> Outcome:
         return self._outcome
+
+
+def remember(known: dict[K, V], key: K, value: V) -> V:
+    """Keep what was found for an object, among at most `MAX_REMEMBERED`; what is kept.
+
+    Where the key has the id of an object, the value has the object: else its id could be given
+    to another one.
+    """
+    if len(known) >= MAX_REMEMBERED:
+        known.clear()
+    return known.setdefault(key, value)
 
 
 class PlainRoute:

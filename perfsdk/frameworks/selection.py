@@ -42,6 +42,12 @@ def is_excluded(handler: Any) -> bool:
     return getattr(handler, _MARK, False) is True
 
 
+def opted_out(view: Any) -> Any:
+    """The view, or the class that it was made of, whichever opted out."""
+    of = getattr(view, "view_class", None)
+    return of if is_excluded(of) else view
+
+
 def excluded(patterns: Iterable[str]) -> Container[str]:
     """The paths and routes that are not measured; the last pattern that matches one decides."""
     patterns = tuple(patterns)

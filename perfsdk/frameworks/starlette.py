@@ -19,11 +19,8 @@ from perfsdk.frameworks.asgi_messages import App, Receive, Scope, Send
 from perfsdk.frameworks.exchange import EXCHANGE, Exchange
 from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.frameworks.labels import REDIRECT, UNMATCHED, UNRESOLVED, UNROUTED
-from perfsdk.frameworks.route import Route
+from perfsdk.frameworks.route import Route, remember
 from perfsdk.wrapping.patches import Patches
-
-MAX_REMEMBERED = 4000
-"""Routes remembered by object; an application that makes routes as it goes is forgotten."""
 
 _DEEPEST_STACK = 100
 
@@ -129,10 +126,8 @@ class RouteFinder:
         if not isinstance(path, str):
             return self._server.unresolved("starlette", matched)
         route = self._server.route(prefix + path or "/", getattr(matched, "endpoint", None))
-        if len(self._remembered) >= MAX_REMEMBERED:
-            self._remembered.clear()
-        self._remembered[(prefix, id(matched)) if prefix else id(matched)] = (matched, route)
-        return route
+        key = (prefix, id(matched)) if prefix else id(matched)
+        return remember(self._remembered, key, (matched, route))[1]
 
 
 def as_coroutine_function(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -435,7 +435,7 @@ async def test_routes_added_later_have_their_templates(measured, routes):
 
 async def test_what_is_remembered_of_routes_is_bounded(measured, monkeypatch):
     """An application that makes a route for every request does not grow."""
-    monkeypatch.setattr("perfsdk.frameworks.starlette.MAX_REMEMBERED", 10)
+    monkeypatch.setattr("perfsdk.frameworks.route.MAX_REMEMBERED", 10)
     app = measured(Starlette(routes=paths("/a")))
     await ask(app, "/a")
     finder = app.middleware_stack.find_route.__self__
