@@ -5,14 +5,24 @@ from typing import TYPE_CHECKING, Any
 from perfsdk.version import __version__
 
 if TYPE_CHECKING:
+    from perfsdk.findings import allow
     from perfsdk.frameworks.selection import exclude
     from perfsdk.instrumentation import instrument, uninstrument
     from perfsdk.request import label
     from perfsdk.settings import SettingsError
 
-__all__ = ["SettingsError", "__version__", "exclude", "instrument", "label", "uninstrument"]
+__all__ = [
+    "SettingsError",
+    "__version__",
+    "allow",
+    "exclude",
+    "instrument",
+    "label",
+    "uninstrument",
+]
 
 _HOMES = {
+    "allow": "perfsdk.findings",
     "exclude": "perfsdk.frameworks.selection",
     "instrument": "perfsdk.instrumentation",
     "uninstrument": "perfsdk.instrumentation",

@@ -11,17 +11,25 @@ from typing import Literal
 Kind = Literal["counter", "gauge", "histogram"]
 Merge = Literal["sum", "min", "max", "newest", "oldest", "worker"]
 ExemplarSource = Literal["", "current span", "observer"]
+Page = Literal["metrics", "queries"]
 
 HTTP14 = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 DB14 = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 CACHE12 = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0)
+ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4)
 COUNT = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 OVERFLOW = "<overflow>"
 """The value of every label of the one series that takes what a bound turned away."""
 
-LABEL_BOUNDS = {"http_route": 2000, "db_collection_name": 200, "cache_name": 50, "error_type": 50}
+LABEL_BOUNDS = {
+    "http_route": 2000,
+    "db_collection_name": 200,
+    "db_client_connection_pool_name": 50,
+    "cache_name": 50,
+    "error_type": 50,
+}
 """How many values a label may take in one process; what is over becomes `<overflow>`."""
 
 
@@ -34,6 +42,8 @@ class Metric:
     one: counters and histograms always sum; a gauge of kind `oldest` holds a start time on the
     monotonic clock (0: none) and is shown as an age in seconds. `exemplars` says who tells the
     span of an observation: it is the current one, or whoever observes gives it; "": it has none.
+    `page` is where the exporter shows it; `label_length` is how many characters of a label's
+    value are kept.
     """
 
     name: str
@@ -46,6 +56,8 @@ class Metric:
     native: bool = False
     exemplars: ExemplarSource = ""
     max_series: int = 2000
+    page: Page = "metrics"
+    label_length: int = 120
 
 
 HTTP_SERVER_REQUEST_DURATION = Metric(
@@ -198,6 +210,152 @@ DB_CLIENT_OPERATION_DURATION = Metric(
     bounds=DB14,
     native=True,
     exemplars="current span",
+)
+
+DB_CLIENT_RETURNED_ROWS = Metric(
+    name="db_client_response_returned_rows",
+    kind="histogram",
+    help="Rows that a statement returned, or one fetch of a cursor; never rows affected.",
+    labels=("db_system_name", "db_operation_name", "db_collection_name"),
+    bounds=ROWS,
+)
+FINDINGS = (
+    "n_plus_one",
+    "duplicate_query",
+    "select_star",
+    "wide_select",
+    "unbounded_select",
+    "unfiltered_write",
+    "deep_offset",
+    "large_result",
+    "slow",
+    "blocking_in_loop",
+)
+DB_CLIENT_QUERY_FINDINGS = Metric(
+    name="db_client_query_findings_total",
+    kind="counter",
+    help="Requests in which a statement was found to hurt, by kind; the log names the line.",
+    labels=("kind", "http_route", "db_system_name"),
+)
+POOL = "db_client_connection_pool_name"
+DB_CLIENT_CONNECTIONS = Metric(
+    name="db_client_connections",
+    kind="gauge",
+    help="Connections of a pool, used or idle.",
+    labels=(POOL, "db_client_connection_state"),
+)
+DB_CLIENT_CONNECTION_MAX = Metric(
+    name="db_client_connection_max",
+    kind="gauge",
+    help="Connections that a pool may open; absent where there is no limit.",
+    labels=(POOL,),
+)
+DB_CLIENT_CONNECTION_IDLE_MAX = Metric(
+    name="db_client_connection_idle_max",
+    kind="gauge",
+    help="Idle connections that a pool keeps at most.",
+    labels=(POOL,),
+)
+DB_CLIENT_CONNECTION_IDLE_MIN = Metric(
+    name="db_client_connection_idle_min",
+    kind="gauge",
+    help="Idle connections that a pool keeps at least.",
+    labels=(POOL,),
+)
+DB_CLIENT_CONNECTION_PENDING = Metric(
+    name="db_client_connection_pending_requests",
+    kind="gauge",
+    help="Callers that wait for a connection of the pool now.",
+    labels=(POOL,),
+)
+DB_CLIENT_CONNECTION_WAIT_TIME = Metric(
+    name="db_client_connection_wait_time_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time it took to get a connection from the pool, making it included.",
+    labels=(POOL,),
+    bounds=DB14,
+)
+DB_CLIENT_CONNECTION_USE_TIME = Metric(
+    name="db_client_connection_use_time_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time between taking a connection from the pool and giving it back.",
+    labels=(POOL,),
+    bounds=DB14,
+)
+DB_CLIENT_CONNECTION_CREATE_TIME = Metric(
+    name="db_client_connection_create_time_seconds",
+    kind="histogram",
+    unit="seconds",
+    help="Time it took a pool to open a connection.",
+    labels=(POOL,),
+    bounds=DB14,
+)
+DB_CLIENT_CONNECTION_TIMEOUTS = Metric(
+    name="db_client_connection_timeouts_total",
+    kind="counter",
+    help="Callers that gave up waiting for a connection of the pool.",
+    labels=(POOL,),
+)
+
+QUERY_LABELS = ("db_system_name", "db_namespace", "query_summary", "call_site")
+QUERY_LABEL_LENGTH = 500
+MAX_QUERIES = 200
+QUERY_CALLS = Metric(
+    name="perfsdk_query_calls_total",
+    kind="counter",
+    help="Calls of a statement.",
+    labels=QUERY_LABELS,
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
+)
+QUERY_SECONDS = Metric(
+    name="perfsdk_query_seconds_total",
+    kind="counter",
+    unit="seconds",
+    help="Time of the calls of a statement.",
+    labels=QUERY_LABELS,
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
+)
+QUERY_ERRORS = Metric(
+    name="perfsdk_query_errors_total",
+    kind="counter",
+    help="Calls of a statement that raised.",
+    labels=QUERY_LABELS,
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
+)
+QUERY_ROWS = Metric(
+    name="perfsdk_query_rows_total",
+    kind="counter",
+    help="Rows that a statement returned; never rows affected.",
+    labels=QUERY_LABELS,
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
+)
+QUERY_PARAMETER_SETS = Metric(
+    name="perfsdk_query_parameter_sets_total",
+    kind="counter",
+    help="Sets of parameters that the batches of a statement consisted of.",
+    labels=QUERY_LABELS,
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
+)
+QUERY_FINDINGS = Metric(
+    name="perfsdk_query_findings_total",
+    kind="counter",
+    help="Requests in which a statement was found to hurt, by kind.",
+    labels=(*QUERY_LABELS, "kind", "http_route"),
+    max_series=MAX_QUERIES,
+    page="queries",
+    label_length=QUERY_LABEL_LENGTH,
 )
 
 CACHE_REQUESTS = Metric(

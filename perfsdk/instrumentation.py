@@ -46,6 +46,7 @@ def instrument(
     exclude: tuple[str, ...] | None = None,
     route_labels: Mapping[str, tuple[str, ...]] | None = None,
     latency_objective: float | Mapping[str, float] | None = None,
+    slow_query_seconds: float | None = None,
     trust_queue_time: bool | None = None,
     tracing: bool | None = None,
     metrics_path: str | None = None,
@@ -75,6 +76,7 @@ def instrument(
         "exclude": exclude,
         "route_labels": route_labels,
         "latency_objective": latency_objective,
+        "slow_query_seconds": slow_query_seconds,
         "trust_queue_time": trust_queue_time,
         "tracing": tracing,
         "metrics_path": metrics_path,
@@ -121,6 +123,7 @@ class Instrumentation:
             on_degraded=_degraded,
         )
         self.recorder = Recorder(self.writer)
+        self.recorder.slow_query_seconds = settings.slow_query_seconds
         self.http_server = HttpServer(self.recorder, settings)
         self.applications = Applications(self.http_server, outside_of(self._layers()))
         self.sampler = Sampler(settings.sample_interval_seconds)

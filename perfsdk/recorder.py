@@ -321,6 +321,8 @@ class Recorder:
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.spans = Spans()
+        self.slow_query_seconds = 0.5
+        """What takes as long is the finding `slow`."""
         self._families: dict[str, Family[Any]] = {}
         self._samples: list[Callable[[], None]] = []
         self._errors = self.counter(INTERNAL_ERRORS)

@@ -66,17 +66,33 @@ class Breakdown:
         self.seconds[APP] = max(0.0, ended - started - sum(self.seconds[1:]))
 
 
+class Queries:
+    """What one request asked of databases.
+
+    `repeated` maps a statement to how often it ran; `findings` maps a statement and a kind of
+    finding to the line of the application's code. `parameter_sets` counts those of batches.
+    """
+
+    __slots__ = ("findings", "parameter_sets", "repeated")
+
+    def __init__(self) -> None:
+        self.repeated: dict[Any, Any] = {}
+        self.findings: dict[tuple[Any, str], str] = {}
+        self.parameter_sets = 0
+
+
 class Account:
     """What one request spends. Calls append events from any thread; `close` sums them up.
 
     `events` is None once the request is over: what runs later is not its time any more.
     `folded` is what `fold` summed up of a long request, None for all others. `span` is the one
     that was current when the request began, None without tracing. `labels` are those that
-    `label` gave the request, None without any. `recorded` is when its new series were made,
+    `label` gave the request, None without any. `queries` is what it asked of databases, None
+    when nothing. `recorded` is when its new series were made,
     which takes a while; most requests make none and do not have it.
     """
 
-    __slots__ = ("events", "folded", "labels", "recorded", "span", "started")
+    __slots__ = ("events", "folded", "labels", "queries", "recorded", "span", "started")
 
     recorded: float
 
@@ -85,6 +101,7 @@ class Account:
         self.events: list[Event] | None = []
         self.folded: Breakdown | None = None
         self.labels: dict[str, str] | None = None
+        self.queries: Queries | None = None
         self.span: Any = None
 
     def close(self, ended: float) -> Breakdown | None:

@@ -77,6 +77,11 @@ class Settings:
     )
     """Seconds, one value or one per route: a bucket ends there, so that what is below is exact."""
 
+    slow_query_seconds: float = _setting(
+        0.5, "PERFSDK_SLOW_QUERY_SECONDS", kinds.seconds(0.001, 3600)
+    )
+    """A database call that takes as long is the finding `slow`, 0.001 to 3600 s."""
+
     trust_queue_time: bool = _setting(False, "PERFSDK_TRUST_QUEUE_TIME", kinds.SWITCH)
     """Whether X-Request-Start and X-Queue-Start come from a proxy of yours, not from clients."""
 

@@ -110,6 +110,7 @@ def start_process(
     cwd: Path | None = None,
     timeout_seconds: float = 30.0,
     stop_seconds: float = 10.0,
+    user: str | None = None,
 ) -> Iterator[subprocess.Popen]:
     """Run a program until the block ends, entering it when `ready()` is true.
 
@@ -128,6 +129,7 @@ def start_process(
             stderr=subprocess.STDOUT,
             env={**os.environ, **(env or {})},
             cwd=cwd,
+            user=user,
             start_new_session=True,
         )
     try:
@@ -135,6 +137,21 @@ def start_process(
         yield process
     finally:
         stop_process(process, stop_seconds)
+
+
+def unprivileged() -> dict[str, str]:
+    """As whom to run what refuses to run as root: keyword arguments, none for other users."""
+    return {"user": "nobody"} if os.getuid() == 0 else {}
+
+
+def give_to(directory: Path) -> None:
+    """Let `unprivileged` programs own a directory, and pass those above it."""
+    if not unprivileged():
+        return
+    shutil.chown(directory, "nobody")
+    for above in directory.parents:
+        if not above.stat().st_mode & 0o001:
+            above.chmod(above.stat().st_mode | 0o011)
 
 
 def _wait_for_start(

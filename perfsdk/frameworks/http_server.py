@@ -10,6 +10,7 @@ from time import perf_counter
 
 from perfsdk import catalog, guard
 from perfsdk.catalog import BYTES, COMPONENTS, LABEL_BOUNDS, OVERFLOW
+from perfsdk.findings import Findings
 from perfsdk.frameworks.delivery import Delivery
 from perfsdk.frameworks.labels import METHODS, OTHER, UNRESOLVED, RouteLabels, duration_metric
 from perfsdk.frameworks.queue_time import QueueTime
@@ -46,6 +47,7 @@ class HttpServer:
         self.excluded = excluded(settings.exclude)
         self.queue_time = QueueTime(recorder) if settings.trust_queue_time else None
         self.delivery = Delivery(recorder)
+        self.findings = Findings(recorder)
         self._route_labels = RouteLabels(settings.route_labels)
         self.durations = recorder.histogram(duration_metric(settings))
         self.received = recorder.histogram(catalog.HTTP_SERVER_REQUEST_BODY_SIZE)
@@ -241,6 +243,8 @@ class HttpServer:
                 self.components.add((template, name, band), seconds)
         self.db_calls.observe((template,), breakdown.calls[DB])
         self.cache_calls.observe((template,), breakdown.calls[CACHE])
+        if account.queries is not None and account.queries.findings:
+            self.findings.record(template, account.queries)
 
     def _outcome(self, route: Route, key: OutcomeKey) -> Outcome:
         labels: tuple[str, ...]

@@ -65,6 +65,7 @@ class WsgiExchange(Account):
         self.events = []
         self.folded = None
         self.labels = None
+        self.queries = None
         self.matched: Any = None
         self.prefix = ""
         self.error_type = ""

@@ -6,6 +6,7 @@ does not, and `patch(module, patches, recorder)`.
 
 INTEGRATIONS = {
     "cachetools": "perfsdk.integrations.cachetools",
+    "psycopg": "perfsdk.integrations.psycopg",
     "redis": "perfsdk.integrations.redis",
     "sqlalchemy": "perfsdk.integrations.sqlalchemy",
     "sqlite3": "perfsdk.integrations.sqlite3",

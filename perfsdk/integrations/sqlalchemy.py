@@ -26,13 +26,12 @@ from types import FunctionType, MethodDescriptorType
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.recorder import Recorder
 from perfsdk.request import DB
 from perfsdk.wrapping.calls import Args, Kwargs, Operation, silent, timed
 from perfsdk.wrapping.dbapi import Databases, Operations, file_namespace
 from perfsdk.wrapping.patches import Patches
-from perfsdk.wrapping.statements import operation_name, single_table
+from perfsdk.wrapping.statements import operation_name
 
 VERSIONS = ((2, 0), (2, 2))
 
@@ -68,9 +67,7 @@ SYSTEMS = {
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure every dialect that is there, and others when an engine is made for them."""
     default = module.engine.default.DefaultDialect
-    statements = Statements(
-        Databases(recorder.histogram(DB_CLIENT_OPERATION_DURATION)), module.sql.util.find_tables
-    )
+    statements = Statements(Databases(recorder, parameters=3), module.sql.util.find_tables)
     dialects = Dialects(default, statements, patches)
     for owner in [default, *_subclasses(default)]:
         dialects.patch(owner)
@@ -158,7 +155,7 @@ class Statements:
         if made_of is not None and operation in (_kind(context, made_of), "WITH"):
             operation = _kind(context, made_of) or operation
             table = self._table(context.compiled)
-        return operations.learn(statement, operation, table or single_table(statement))
+        return operations.learn(statement, statement, operation=operation, table=table)
 
     def _operations(self, dialect: Any, cursor: type, url: Any) -> Operations:
         """Those of an engine's database; by class of cursor, which tells what is below."""
@@ -170,7 +167,10 @@ class Statements:
             # A method written in C is the library's own: nobody measures it.
             is_leaf = isinstance(getattr(cursor, "execute", None), MethodDescriptorType)
             by_cursor[cursor] = self._databases.operations(
-                _system(dialect), _namespace(url), is_leaf=is_leaf
+                _system(dialect),
+                _namespace(url),
+                is_leaf=is_leaf,
+                blocks=not dialect.is_async,
             )
         return by_cursor[cursor]
 

@@ -21,11 +21,10 @@ from types import FrameType
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.recorder import Recorder
 from perfsdk.request import DB, counted
 from perfsdk.wrapping.calls import Args, Kwargs, Operation, timed
-from perfsdk.wrapping.dbapi import Databases, file_namespace
+from perfsdk.wrapping.dbapi import Databases, Operations, file_namespace
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((3,), (4,))
@@ -33,15 +32,12 @@ VERSIONS = ((3,), (4,))
 MAX_CLASSES = 100
 """Classes of the application that are extended; what is extended is kept alive."""
 
-SCRIPT = ("SCRIPT",)
-"""What all scripts are remembered by; no text is equal to it."""
-
 Call = Callable[..., Any]
 
 
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Have both names of `connect` give measured connections."""
-    databases = Databases(recorder.histogram(DB_CLIENT_OPERATION_DURATION))
+    databases = Databases(recorder, parameters=2)
     cursors = Classes(module.Cursor, _cursor_class(module.Cursor))
     connections = Classes(
         module.Connection, _connection_class(module.Connection, cursors, databases)
@@ -165,15 +161,12 @@ def _subclass(classes: tuple[Any, ...], methods: dict[str, Any]) -> type:
 
 
 def _find(cursor: Any, args: Args, _kwargs: Kwargs) -> Operation | None:
-    try:
-        return cursor.connection._perfsdk_operations[args[0]]  # type: ignore[no-any-return] # noqa: SLF001 - our own attribute
-    except (AttributeError, IndexError, TypeError):
-        return None  # no statement, or no connection of ours: the library says what is wrong
+    operations: Operations | None = getattr(cursor.connection, "_perfsdk_operations", None)
+    if operations is None or not args or type(args[0]) is not str:
+        return None  # no connection of ours, or no statement: the library says what is wrong
+    return operations[args[0]]
 
 
 def _find_script(cursor: Any, _args: Args, _kwargs: Kwargs) -> Operation | None:
-    operations = getattr(cursor.connection, "_perfsdk_operations", None)
-    if operations is None:
-        return None
-    operation: Operation | None = operations.get(SCRIPT) or operations.learn(SCRIPT, SCRIPT[0])
-    return operation
+    operations: Operations | None = getattr(cursor.connection, "_perfsdk_operations", None)
+    return None if operations is None else operations.fixed("SCRIPT")

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Awaitable, Callable
 from contextvars import Token
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 from perfsdk import guard
 from perfsdk.recorder import Histogram, Labels
@@ -15,24 +15,6 @@ Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 Call = Callable[..., Any]
 Make = Callable[[Call], Call]
-
-MAX_OPERATIONS = 1000
-"""Operations kept for one hook; the labels that its `describe` gives should be far fewer."""
-
-
-class Hook(NamedTuple):
-    """What an integration says about one kind of call.
-
-    `describe(instance, args, kwargs)` gives the label values without the last, `error_type`,
-    from a bounded set; None when the call is not to be counted. `inspect(instance, args,
-    kwargs, result)` sees the result of a call that succeeded. Neither may change anything;
-    what they raise is reported and kept from the application.
-    """
-
-    component: int
-    durations: Histogram
-    describe: Callable[[Any, Args, Kwargs], Labels | None]
-    inspect: Callable[[Any, Args, Kwargs, Any], None] | None = None
 
 
 class Operation:
@@ -60,21 +42,35 @@ class Operation:
         """Whether it may be kept: its series has cells. Without room, that may change."""
         return bool(self.successes.base != SCRATCH)
 
+    def end(
+        self,
+        account: Account | None,
+        started: float,
+        _args: Args,
+        _kwargs: Kwargs,
+        _result: Any,
+        error: BaseException | None,
+    ) -> None:
+        """Record a call that began at `started` and ends now. Never raises."""
+        ended = perf_counter()
+        try:
+            if error is None:
+                self.successes.observe(ended - started)
+            else:
+                key = (*self.labels, type(error).__name__)
+                self.durations[key].observe(ended - started)
+            if account is not None and (events := account.events) is not None:
+                events.append((ended, -self.component))
+                if len(events) >= FOLD_AT:
+                    account.fold()
+        except Exception:
+            guard.failed("calls.end")
+
 
 Find = Callable[[Any, Args, Kwargs], Operation | None]
 """Gives the operation of a call by instance, args and kwargs; None when it is not counted."""
 
 Inspect = Callable[[Any, Args, Kwargs, Any], None]
-
-
-def timed_method(hook: Hook) -> Make:
-    """A maker of wrappers for a plain method, for `Patches.replace`."""
-    return timed(hook.component, _by_labels(hook), hook.inspect)
-
-
-def timed_coroutine_method(hook: Hook) -> Make:
-    """The same for an `async def` method: the time ends when the awaited result is there."""
-    return timed_coroutine(hook.component, _by_labels(hook), hook.inspect)
 
 
 def timed(
@@ -113,11 +109,11 @@ def timed(
             except BaseException as error:
                 if silences:
                     counted.set(outer)
-                _leave(operation, account, started, error)
+                operation.end(account, started, args, kwargs, None, error)
                 raise
             if silences:
                 counted.set(outer)
-            _leave(operation, account, started)
+            operation.end(account, started, args, kwargs, result, None)
             if inspect is not None:
                 _inspect(inspect, args, kwargs, result)
             return result
@@ -152,11 +148,11 @@ def timed_coroutine(component: int, find: Find, inspect: Inspect | None = None) 
             try:
                 result = await wrapped(*args, **kwargs)
             except BaseException as error:
-                _reset(token)
-                _leave(operation, account, started, error)
+                leave_layer(token)
+                operation.end(account, started, args, kwargs, None, error)
                 raise
-            _reset(token)
-            _leave(operation, account, started)
+            leave_layer(token)
+            operation.end(account, started, args, kwargs, result, None)
             if inspect is not None:
                 _inspect(inspect, args, kwargs, result)
             return result
@@ -185,46 +181,26 @@ def silent(component: int) -> Make:
     return make
 
 
-def _by_labels(hook: Hook) -> Find:
-    describe, durations = hook.describe, hook.durations
-    operations: dict[Labels, Operation] = {}
+def silent_coroutine(component: int) -> Make:
+    """The same for an `async def` method."""
+    bit = 1 << component
 
-    def find(instance: Any, args: Args, kwargs: Kwargs) -> Operation | None:
-        labels = describe(instance, args, kwargs)
-        if labels is None:
-            return None
-        operation = operations.get(labels)
-        if operation is None:
-            operation = Operation(hook.component, durations, labels)
-            if operation.is_lasting and len(operations) < MAX_OPERATIONS:
-                operations[labels] = operation
-        return operation
+    def make(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(wrapped)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            token = counted.set(counted.get() | bit)
+            try:
+                return await wrapped(*args, **kwargs)
+            finally:
+                leave_layer(token)
 
-    return find
+        return call
 
-
-def _leave(
-    operation: Operation,
-    account: Account | None,
-    started: float,
-    error: BaseException | None = None,
-) -> None:
-    ended = perf_counter()
-    try:
-        if error is None:
-            operation.successes.observe(ended - started)
-        else:
-            key = (*operation.labels, type(error).__name__)
-            operation.durations[key].observe(ended - started)
-        if account is not None and (events := account.events) is not None:
-            events.append((ended, -operation.component))
-            if len(events) >= FOLD_AT:
-                account.fold()
-    except Exception:
-        guard.failed("calls.leave")
+    return make
 
 
-def _reset(token: Token[int]) -> None:
+def leave_layer(token: Token[int]) -> None:
+    """Have the layers below count again."""
     try:
         counted.reset(token)
     except ValueError:

@@ -314,6 +314,8 @@ class AsyncIntegrationContract(IntegrationContract):
 class BrokenRecorder:
     """A recorder of which the families, or the series that they give, raise when used."""
 
+    slow_query_seconds = 0.5
+
     def __init__(self, what):
         self._what = what
 

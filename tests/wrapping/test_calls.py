@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 from time import perf_counter
+from typing import NamedTuple
 
 import pytest
 
@@ -12,13 +13,10 @@ from perfsdk.request import CACHE, DB, FOLD_AT, Account, counted, current
 from perfsdk.store.writer import Writer
 from perfsdk.testing import Recording
 from perfsdk.wrapping.calls import (
-    Hook,
     Operation,
     silent,
     timed,
     timed_coroutine,
-    timed_coroutine_method,
-    timed_method,
 )
 
 METRIC = DB_CLIENT_OPERATION_DURATION.name
@@ -38,10 +36,34 @@ def durations(recording):
     return recording.recorder.histogram(DB_CLIENT_OPERATION_DURATION)
 
 
+class Hook(NamedTuple):
+    """What an integration says about one kind of call."""
+
+    component: int
+    find: object
+    inspect: object = None
+
+
+def operation(durations, component=DB):
+    """A `find` that gives the same operation for every call."""
+    made = Operation(component, durations, LABELS)
+    return lambda instance, args, kwargs: made
+
+
+def timed_method(hook):
+    """The maker for plain methods."""
+    return timed(hook.component, hook.find, hook.inspect)
+
+
+def timed_coroutine_method(hook):
+    """The maker for methods that are awaited."""
+    return timed_coroutine(hook.component, hook.find, hook.inspect)
+
+
 @pytest.fixture
 def hook(durations):
     """A hook that describes every call in the same way."""
-    return Hook(DB, durations, lambda instance, args, kwargs: LABELS)
+    return Hook(DB, operation(durations))
 
 
 def returns(self, *args, **kwargs):
@@ -103,7 +125,7 @@ def test_what_is_raised_is_observed_and_passes(recording, hook, error):
 def test_a_call_below_a_counted_one_is_silent(recording, hook, durations):
     """One logical call counts once; another component counts its own."""
     inner = timed_method(hook)(returns)
-    cache = timed_method(hook._replace(component=CACHE))(returns)
+    cache = timed_method(Hook(CACHE, operation(durations, CACHE)))(returns)
 
     def outer(self):
         inner(self)
@@ -155,7 +177,7 @@ def test_what_a_library_does_on_its_own_account_is_silent(recording, hook):
 
 def test_a_call_that_is_not_described_is_not_counted(recording, durations):
     """`describe` gives None; the call is made, and what is below may count."""
-    hook = Hook(DB, durations, lambda instance, args, kwargs: None)
+    hook = Hook(DB, lambda instance, args, kwargs: None)
     assert (1, (), {}) == timed_method(hook)(returns)(1)
     assert 0 == recording.count(METRIC)
 
@@ -169,8 +191,8 @@ def test_errors_of_ours_are_kept_from_the_application(recording, durations):
     def broken(*_):
         raise RuntimeError("broken on purpose")
 
-    assert (1, (), {}) == timed_method(Hook(DB, durations, broken))(returns)(1)
-    hook = Hook(DB, durations, lambda *_: LABELS, broken)
+    assert (1, (), {}) == timed_method(Hook(DB, broken))(returns)(1)
+    hook = Hook(DB, operation(durations), broken)
     assert (1, (), {}) == timed_method(hook)(returns)(1)
     assert ["calls.find", "calls.inspect"] == errors
 
@@ -178,7 +200,7 @@ def test_errors_of_ours_are_kept_from_the_application(recording, durations):
 async def test_inspect_sees_calls_that_succeeded(durations):
     """With instance, arguments and result."""
     seen = []
-    hook = Hook(DB, durations, lambda *_: LABELS, lambda *seen_now: seen.append(seen_now))
+    hook = Hook(DB, operation(durations), lambda *seen_now: seen.append(seen_now))
 
     def fail(self):
         raise ValueError
@@ -231,7 +253,7 @@ def test_a_series_that_found_no_room_is_not_kept(tmp_path):
         make_series = writer.series
         writer.series = lambda *args, **kwargs: 0
         assert not Operation(DB, durations, LABELS).is_lasting
-        call = timed_method(Hook(DB, durations, lambda *_: LABELS))(returns)
+        call = timed_method(Hook(DB, lambda *_: Operation(DB, durations, LABELS)))(returns)
         call(None)
         writer.series = make_series
         call(None)

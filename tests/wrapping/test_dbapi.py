@@ -2,14 +2,17 @@
 
 import pytest
 
-from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION, OVERFLOW
+from perfsdk.catalog import OVERFLOW
 from perfsdk.testing import Recording
+from perfsdk.wrapping import dbapi
 from perfsdk.wrapping.dbapi import (
     MAX_DATABASES,
     MAX_REMEMBERED_CHARACTERS,
     MAX_STATEMENTS,
+    MAX_TEXTS,
     Databases,
     file_namespace,
+    statements_of,
 )
 
 
@@ -17,7 +20,7 @@ from perfsdk.wrapping.dbapi import (
 def databases(tmp_path):
     """The databases of one recorder."""
     with Recording(tmp_path / "recording") as recording:
-        yield Databases(recording.recorder.histogram(DB_CLIENT_OPERATION_DURATION))
+        yield Databases(recording.recorder, parameters=2)
 
 
 def test_a_statement_is_learned_once(databases):
@@ -31,14 +34,50 @@ def test_a_statement_is_learned_once(databases):
     assert operations is databases.operations("sqlite", "a.db", is_leaf=True)
 
 
-def test_memory_for_statements_is_bounded(databases):
-    """Neither many nor long texts are kept."""
+def test_memory_for_statements_is_bounded(databases, monkeypatch):
+    """Neither many nor long texts are kept, nor many statements."""
+    monkeypatch.setattr(dbapi, "LEARNED_A_MINUTE", 10**6)
     operations = databases.operations("sqlite", "a.db", is_leaf=True)
-    for number in range(MAX_STATEMENTS + 10):
+    for number in range(MAX_TEXTS + 10):
         assert "SELECT" == operations[f"SELECT {number}"].labels[2]
     assert 10 == len(operations)
+    assert 1 == len(operations.statements())
     assert "SELECT" == operations["SELECT " + "1" * MAX_REMEMBERED_CHARACTERS].labels[2]
     assert 10 == len(operations)
+    for number in range(MAX_STATEMENTS + 10):
+        assert "SELECT" == operations[f"SELECT a{number}"].labels[2]
+    assert MAX_STATEMENTS + 1 == len(operations.statements())
+
+
+def test_many_texts_are_told_by_their_first_word(databases):
+    """A hundred thousand with literals in them cost neither memory nor reading."""
+    operations = databases.operations("sqlite", "a.db", is_leaf=True)
+    for number in range(100_000):
+        operations[f"SELECT name FROM users WHERE id = {number}"]
+    assert len(operations) <= MAX_TEXTS
+    shapes = {statement.summary: statement.calls for statement in operations.statements()}
+    assert {"SELECT name FROM users WHERE id = ?", "SELECT"} == set(shapes)
+    assert "users" == operations["SELECT name FROM users WHERE id = 1"].labels[3]
+
+
+def test_what_has_no_text_is_fixed(databases):
+    """Such as the FETCH of a cursor, which is told by the statement that it belongs to."""
+    operations = databases.operations("postgresql", "shop", is_leaf=True)
+    fetch = operations.fixed("FETCH", operations["SELECT id FROM users"])
+    assert ("postgresql", "shop", "FETCH", "users") == fetch.labels
+    assert "FETCH: SELECT id FROM users" == fetch.summary
+    assert fetch is operations.fixed("FETCH", operations["SELECT id FROM users"])
+    assert ("SCRIPT", "") == operations.fixed("SCRIPT").labels[2:]
+
+
+def test_statements_of_a_recorder_are_found(databases, tmp_path):
+    """All of them, of every database, and none of another recorder."""
+    for name in ("a.db", "b.db"):
+        databases.operations("sqlite", name, is_leaf=True)["SELECT 1"]
+    found = [(s.namespace, s.summary) for s in statements_of(databases.recorder)]
+    assert [("a.db", "SELECT ?"), ("b.db", "SELECT ?")] == sorted(found)
+    with Recording(tmp_path / "other") as other:
+        assert [] == list(statements_of(other.recorder))
 
 
 def test_databases_are_bounded(databases):

@@ -1,0 +1,136 @@
+"""Queries that hurt: counted by route when their request ends, each new one logged once."""
+
+import functools
+import inspect
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Protocol, TypeVar, cast
+
+from perfsdk import guard
+from perfsdk.catalog import DB_CLIENT_QUERY_FINDINGS, FINDINGS
+from perfsdk.recorder import Recorder
+from perfsdk.request import Queries
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_KNOWN = 1000
+"""Findings that are remembered as logged; of more, none is logged."""
+MAX_WAITING = 100
+"""Findings that wait to be logged; the oldest give way."""
+
+ADVICE = {
+    "n_plus_one": "it runs again and again with other parameters: load all at once, by a join, "
+    "an IN list, or the eager loading of your ORM",
+    "duplicate_query": "it runs again and again with the same parameters: keep the first answer",
+    "select_star": "name the columns that you use: all of them are read, sent and kept",
+    "wide_select": "it selects many columns: load those that you use",
+    "unbounded_select": "it returns all rows of a table, and they are many: add WHERE or LIMIT",
+    "unfiltered_write": "it changes all rows of a table: add WHERE, or TRUNCATE on purpose",
+    "deep_offset": "rows that are skipped are read all the same: page by the last key seen",
+    "large_result": "so many rows are kept in memory: page them, or use a server-side cursor",
+    "slow": "ask the database for its plan (EXPLAIN); an index may be missing",
+    "blocking_in_loop": "a synchronous driver stops every other request of the event loop: use "
+    "an asynchronous one, or a thread",
+}
+"""What to do about each kind."""
+
+
+class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
+    """Leave kinds of findings out: `with perfsdk.allow("n_plus_one"):`, or `@perfsdk.allow(...)`.
+
+    It holds for the calls inside, also those awaited, and in tasks started there.
+
+    Raises:
+        ValueError: there is no such kind, or none is given; the text names all of them.
+    """
+
+    def __init__(self, *kinds: str) -> None:
+        unknown = sorted(set(kinds) - set(FINDINGS))
+        if unknown or not kinds:
+            what = ", ".join(map(repr, unknown)) or "nothing"
+            raise ValueError(f"allow: {what} is not one of {', '.join(FINDINGS)}")
+        self._kinds = frozenset(kinds)
+        self._tokens: list[Token[frozenset[str]]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(allowed.set(allowed.get() | self._kinds))
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        allowed.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function or coroutine function."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_async(*args: Any, **kwargs: Any) -> Any:
+                with allow(*self._kinds):
+                    return await function(*args, **kwargs)
+
+            return cast("F", call_async)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with allow(*self._kinds):
+                return function(*args, **kwargs)
+
+        return cast("F", call)
+
+
+allowed: ContextVar[frozenset[str]] = ContextVar("perfsdk_allowed", default=frozenset())
+"""Kinds of findings that the running code leaves out."""
+
+
+class Found(Protocol):
+    """A statement as findings show it."""
+
+    @property
+    def system(self) -> str: ...
+    @property
+    def summary(self) -> str: ...
+
+
+class Findings:
+    """Counts what was found in each request; logs in the sampler's thread, which may block."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._counter = recorder.counter(DB_CLIENT_QUERY_FINDINGS)
+        self._known: set[tuple[str, str, str]] = set()
+        self._waiting: deque[tuple[str, str, str, str]] = deque(maxlen=MAX_WAITING)
+        self.tell: Callable[[Found, str, str], None] | None = None
+        """Called with statement, kind and route of each; whoever keeps the table of queries."""
+        recorder.on_sample(self.sample)
+
+    def record(self, route: str, queries: Queries) -> None:
+        """The findings of a request that has ended. Never raises."""
+        try:
+            for (statement, kind), site in queries.findings.items():
+                self._counter.add((kind, route, statement.system))
+                if self.tell is not None:
+                    self.tell(statement, kind, route)
+                key = kind, route, statement.summary
+                if key not in self._known and len(self._known) < MAX_KNOWN:
+                    self._known.add(key)
+                    self._waiting.append((*key, site))
+        except Exception:
+            guard.failed("findings.record")
+
+    def sample(self) -> None:
+        """Log what is new."""
+        while self._waiting:
+            kind, route, summary, site = self._waiting.popleft()
+            guard.logger.warning(
+                "perfsdk: %s in %s, at %s: %s; %s",
+                kind,
+                route,
+                site or "a line that could not be told",
+                summary,
+                ADVICE[kind],
+            )

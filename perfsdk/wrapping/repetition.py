@@ -1,0 +1,65 @@
+"""How often one request runs one statement, one after the other, and whether it asks the same."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+REPEATED_CALLS, REPEATED_SECONDS = 5, 0.05
+"""So often, and for so long together, a statement runs again and again."""
+REPEATED_CALLS_AT_ONCE = 20
+"""So often whatever it takes."""
+MAX_COMPARED = 100
+"""Parameters; of statements with more it is not known whether they are the same."""
+
+_PLAIN = frozenset({str, bytes, int, float, bool, type(None), Decimal, date, datetime, UUID})
+_SEVERAL = object()
+"""In place of the parameters of a statement that ran with several."""
+
+
+class Repetition:
+    """The calls of one statement in one request; the first has just ended."""
+
+    __slots__ = ("_asked", "_latest", "calls", "seconds")
+
+    def __init__(self, started: float, ended: float) -> None:
+        self.calls = 1
+        self.seconds = ended - started
+        self._latest = ended
+        self._asked: Any = None
+
+    def again(self, started: float, ended: float, text: Any, parameters: Any) -> str:
+        """Another call has ended: the kind of finding that this is by now, or nothing."""
+        if started < self._latest:
+            # At the same time as another: asked for together, not one after the other.
+            self._latest = max(self._latest, ended)
+            return ""
+        self.calls += 1
+        self.seconds += ended - started
+        self._latest = ended
+        if self._asked is not _SEVERAL:
+            asked = _digest(text, parameters)
+            if self.calls > 2 and asked != self._asked:
+                asked = _SEVERAL
+            self._asked = asked
+        if self.calls >= REPEATED_CALLS_AT_ONCE or (
+            self.calls >= REPEATED_CALLS and self.seconds >= REPEATED_SECONDS
+        ):
+            return "n_plus_one" if self._asked is _SEVERAL else "duplicate_query"
+        return ""
+
+
+def _digest(text: Any, parameters: Any) -> Any:
+    """A number for what was asked; `_SEVERAL` where the parameters are not plain values.
+
+    Values of the application's own classes are not compared: that would run its code.
+    """
+    if type(parameters) is dict:
+        parameters = tuple(parameters.values())
+    if parameters is None:
+        parameters = ()
+    if type(parameters) not in (tuple, list) or len(parameters) > MAX_COMPARED:
+        return _SEVERAL
+    if type(text) is not str or not _PLAIN.issuperset(map(type, parameters)):
+        return _SEVERAL
+    return hash((text, *parameters))

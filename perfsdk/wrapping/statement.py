@@ -1,0 +1,211 @@
+"""One statement of a database: what it is, what it has cost, and what its calls look like."""
+
+import sys
+from asyncio import _get_running_loop
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+from perfsdk import guard
+from perfsdk.call_site import call_site
+from perfsdk.findings import allowed
+from perfsdk.recorder import Histogram, Labels
+from perfsdk.request import DB, FOLD_AT, Account, Queries, current
+from perfsdk.wrapping.calls import Args, Kwargs, Operation
+from perfsdk.wrapping.fingerprint import DEEP_OFFSET, Shape
+from perfsdk.wrapping.repetition import Repetition
+from perfsdk.wrapping.statements import RETURNS_ROWS
+
+MAX_REPEATED = 500
+"""Statements of one request that are looked at for repetition."""
+MANY_ROWS = 1000
+LARGE_RESULT_ROWS = 10_000
+WIDE_COLUMNS = 30
+
+CountRows = Callable[[Args, Any], int]
+"""How many rows a statement returned, by the arguments and the result of the call; -1: unknown."""
+
+
+class Statement(Operation):
+    """One statement, whatever its literals and parameters.
+
+    The totals `calls`, `seconds`, `errors`, `rows` (returned) and `parameter_sets` (of batches)
+    only grow. `blocks` says that its calls block their thread. Threads: any may call it.
+    """
+
+    __slots__ = (
+        "blocks",
+        "call_site",
+        "calls",
+        "count_rows",
+        "errors",
+        "offset",
+        "parameter_sets",
+        "parameters",
+        "rows",
+        "rows_returned",
+        "seconds",
+        "shape",
+        "slow_seconds",
+    )
+
+    def __init__(
+        self,
+        durations: Histogram,
+        rows_returned: Histogram,
+        labels: Labels,
+        shape: Shape,
+        *,
+        is_leaf: bool,
+        blocks: bool,
+        parameters: int,
+        count_rows: CountRows | None,
+        slow_seconds: float,
+    ) -> None:
+        """`parameters` is where they are in the arguments of the calls."""
+        super().__init__(DB, durations, labels, is_leaf=is_leaf)
+        self.rows_returned = rows_returned
+        self.shape = shape
+        self.offset = shape.offset
+        self.blocks = blocks
+        self.parameters = parameters
+        self.count_rows = count_rows if self.returns_rows else None
+        self.slow_seconds = slow_seconds
+        self.call_site = ""
+        self.calls = self.errors = self.rows = self.parameter_sets = 0
+        self.seconds = 0.0
+
+    @property
+    def system(self) -> str:
+        return self.labels[0]
+
+    @property
+    def namespace(self) -> str:
+        return self.labels[1]
+
+    @property
+    def summary(self) -> str:
+        return self.shape.text
+
+    @property
+    def returns_rows(self) -> bool:
+        """Whether rows come back, not only a number of rows affected."""
+        return self.labels[2] in RETURNS_ROWS or " RETURNING " in self.shape.text.upper()
+
+    def end(
+        self,
+        account: Account | None,
+        started: float,
+        args: Args,
+        kwargs: Kwargs,
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        ended = perf_counter()
+        try:
+            seconds = ended - started
+            self.calls += 1
+            self.seconds += seconds
+            if account is not None:
+                events = account.events
+                if events is None:
+                    account = None  # the request is over
+                else:
+                    events.append((ended, -DB))
+                    if len(events) >= FOLD_AT:
+                        account.fold()
+            if error is not None:
+                self.errors += 1
+                failed = (*self.labels, type(error).__name__)
+                self.durations[failed].observe(seconds)
+            else:
+                self.successes.observe(seconds)
+                if self.count_rows is not None and (rows := self.count_rows(args, result)) >= 0:
+                    self._returned(rows, account)
+            if account is not None:
+                self._look(account, started, ended, args, kwargs)
+        except Exception:
+            guard.failed("statement.end")
+
+    def returned(self, rows: int) -> None:
+        """Rows that came by a call of their own, such as a fetch. Never raises."""
+        try:
+            self._returned(rows, current.get())
+        except Exception:
+            guard.failed("statement.returned")
+
+    def sent(self, sets: int) -> None:
+        """Sets of parameters that a batch consisted of. Never raises."""
+        try:
+            self.parameter_sets += sets
+            account = current.get()
+            if account is not None:
+                _queries(account).parameter_sets += sets
+        except Exception:
+            guard.failed("statement.sent")
+
+    def columns(self, number: int) -> None:
+        """How many columns its rows have. Never raises."""
+        try:
+            account = current.get()
+            if number >= WIDE_COLUMNS and account is not None and account.events is not None:
+                self._found("wide_select", _queries(account))
+        except Exception:
+            guard.failed("statement.columns")
+
+    def _returned(self, rows: int, account: Account | None) -> None:
+        self.rows += rows
+        self.rows_returned.observe((self.labels[0], self.labels[2], self.labels[3]), rows)
+        if rows > MANY_ROWS and account is not None and account.events is not None:
+            if self.shape.is_unbounded:
+                self._found("unbounded_select", _queries(account))
+            if rows >= LARGE_RESULT_ROWS:
+                self._found("large_result", _queries(account))
+
+    def _look(
+        self, account: Account, started: float, ended: float, args: Args, kwargs: Kwargs
+    ) -> None:
+        """Look for findings in a call that has ended."""
+        queries = account.queries
+        if queries is None:
+            queries = account.queries = Queries()
+        repeated = queries.repeated
+        known = repeated.get(self)
+        if known is None:
+            if len(repeated) < MAX_REPEATED:
+                repeated[self] = Repetition(started, ended)
+            for kind in self.shape.suspicions:
+                self._found(kind, queries)
+        elif self.labels[2] in RETURNS_ROWS:
+            index = self.parameters
+            parameters = args[index] if len(args) > index else kwargs
+            text = args[index - 1] if len(args) >= index else None
+            if kind := known.again(started, ended, text, parameters):
+                self._found(kind, queries)
+        if ended - started >= self.slow_seconds:
+            self._found("slow", queries)
+        if self.blocks and _get_running_loop() is not None:
+            self._found("blocking_in_loop", queries)
+        if self.offset is not None and self._skips_many(args):
+            self._found("deep_offset", queries)
+
+    def _skips_many(self, args: Args) -> bool:
+        if len(args) <= self.parameters:
+            return False
+        try:
+            skipped = args[self.parameters][self.offset]
+        except (IndexError, KeyError, TypeError):
+            return False
+        return isinstance(skipped, int) and skipped > DEEP_OFFSET
+
+    def _found(self, kind: str, queries: Queries) -> None:
+        """Note a finding, once a request."""
+        key = self, kind
+        if key not in queries.findings and kind not in allowed.get():
+            queries.findings[key] = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+
+
+def _queries(account: Account) -> Queries:
+    if account.queries is None:
+        account.queries = Queries()
+    return account.queries
