@@ -213,10 +213,11 @@ def _start(settings: Settings, *, given: bool) -> Instrumentation:
                 "instrument() of the process, or call uninstrument() before"
             )
         return _running
-    unknown = sorted(set(settings.disabled_integrations) - set(INTEGRATIONS))
+    known = sorted({name.partition(".")[0] for name in INTEGRATIONS})
+    unknown = sorted(set(settings.disabled_integrations) - {*known, *INTEGRATIONS})
     if unknown:
         raise SettingsError(
-            f"disabled_integrations: {', '.join(unknown)} is not one of {', '.join(INTEGRATIONS)}"
+            f"disabled_integrations: {', '.join(unknown)} is not one of {', '.join(known)}"
         )
     directory = segment_directory(settings.directory, settings.service)
     try:

@@ -1,5 +1,6 @@
 """Patches the libraries that the application uses, whether they are imported already or later."""
 
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from importlib import import_module
@@ -26,7 +27,7 @@ class Libraries:
         from wrapt import register_post_import_hook
 
         for name in INTEGRATIONS:
-            if name in disabled:
+            if name in disabled or name.partition(".")[0] in disabled:
                 self._statuses[name] = ("", "disabled")
             else:
                 register_post_import_hook(_patcher(weakref.ref(self)), name)
@@ -49,7 +50,7 @@ class Libraries:
         version = ""
         patches = Patches()
         try:
-            version = str(getattr(module, "__version__", getattr(module, "sqlite_version", "")))
+            version = _version(module)
             integration = import_module(INTEGRATIONS[name])
             if not _is_known(version, integration.VERSIONS):
                 status = "unsupported"
@@ -82,6 +83,19 @@ def _patcher(libraries: "weakref.ref[Libraries]") -> Callable[[Any], None]:
             found.patch(module)
 
     return patch
+
+
+def _version(module: Any) -> str:
+    """The version of a library, also of one of which a part is imported."""
+    library = sys.modules.get(module.__name__.partition(".")[0], module)
+    for owner, attribute in (
+        (module, "__version__"),
+        (library, "__version__"),
+        (module, "sqlite_version"),
+    ):
+        if isinstance(version := getattr(owner, attribute, None), str):
+            return version
+    return ""
 
 
 def _is_known(version: str, known: tuple[tuple[int, ...], tuple[int, ...]]) -> bool:

@@ -5,6 +5,8 @@ does not, and `patch(module, patches, recorder)`.
 """
 
 INTEGRATIONS = {
+    "asyncpg": "perfsdk.integrations.asyncpg",
+    "asyncpg.pool": "perfsdk.integrations.asyncpg_pool",
     "cachetools": "perfsdk.integrations.cachetools",
     "psycopg": "perfsdk.integrations.psycopg",
     "redis": "perfsdk.integrations.redis",
