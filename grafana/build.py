@@ -18,7 +18,7 @@ def dashboards() -> dict[str, str]:
     """The text of every dashboard by the name of its file."""
     boards = [service.build()]
     return {
-        f"{board['uid']}.json": json.dumps(board, indent=1, sort_keys=True, ensure_ascii=False)
+        f"{board['uid']}.json": json.dumps(board, indent=0, sort_keys=True, ensure_ascii=False)
         + "\n"
         for board in boards
     }

@@ -122,6 +122,7 @@ _DB = {
     ("UPDATE", "stock", "OperationalError"): Observed(0.04, 1.1, 0.3),
     ("COMMIT", "", ""): Observed(6.0, 0.002),
 }
+_POOL = ("10.0.0.3:5432/shop",)
 _CACHE = {
     ("redis", "", "get", ""): Observed(66.0, 0.0004),
     ("redis", "", "set", ""): Observed(5.0, 0.0005),
@@ -186,6 +187,16 @@ HISTOGRAMS: dict[str, dict[tuple[str, ...], list[Observed]]] = {
     catalog.DB_CLIENT_OPERATION_DURATION.name: {
         (*_POSTGRES, *labels): [observed] for labels, observed in _DB.items()
     },
+    catalog.DB_CLIENT_RETURNED_ROWS.name: {
+        ("postgresql", "SELECT", "products"): [Observed(70.0, 4.0)],
+        ("postgresql", "SELECT", "product_search"): [Observed(24.0, since_release(30, 900), 0.9)],
+        ("postgresql", "SELECT", "order_items"): [Observed(210.0, 3.0)],
+    },
+    catalog.DB_CLIENT_CONNECTION_WAIT_TIME.name: {
+        _POOL: [Observed(60.0, since_release(0.0004, 0.02), 0.9)]
+    },
+    catalog.DB_CLIENT_CONNECTION_USE_TIME.name: {_POOL: [Observed(60.0, 0.03, 0.7)]},
+    catalog.DB_CLIENT_CONNECTION_CREATE_TIME.name: {_POOL: [Observed(0.02, 0.008)]},
     catalog.CACHE_OPERATION_DURATION.name: {key: [found] for key, found in _CACHE.items()},
     catalog.CACHE_LOAD_DURATION.name: {
         ("cachetools", "load_product"): [Observed(8.0, 0.006)],
@@ -205,6 +216,12 @@ COUNTERS: dict[str, dict[tuple[str, ...], Amount]] = {
         for route in ROUTES
         for band, part in _SHARE_OF_BAND.items()
     },
+    catalog.DB_CLIENT_QUERY_FINDINGS.name: {
+        ("n_plus_one", "/orders", "postgresql"): 5.9,
+        ("unbounded_select", "/search", "postgresql"): since_release(0.0, 11.0),
+        ("slow", "/search", "postgresql"): since_release(0.02, 0.6),
+    },
+    catalog.DB_CLIENT_CONNECTION_TIMEOUTS.name: {_POOL: since_release(0.0, 0.02)},
     catalog.CACHE_REQUESTS.name: {
         (*cache, result): _times(rate, share)
         for cache, (rate, hits) in _LOOKUPS.items()
@@ -239,6 +256,16 @@ GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
     },
     catalog.WEBSOCKET_ACTIVE.name: {
         ("/live/{product_id}",): lambda age: round(14 + 5 * math.sin(age / 400))
+    },
+    catalog.DB_CLIENT_CONNECTIONS.name: {
+        (*_POOL, "used"): lambda age: round(since_release(9, 31)(age) + 5 * math.sin(age / 70)),
+        (*_POOL, "idle"): lambda age: round(since_release(29, 6)(age) - 5 * math.sin(age / 70)),
+    },
+    catalog.DB_CLIENT_CONNECTION_MAX.name: {_POOL: 40},
+    catalog.DB_CLIENT_CONNECTION_IDLE_MAX.name: {_POOL: 20},
+    catalog.DB_CLIENT_CONNECTION_IDLE_MIN.name: {_POOL: 8},
+    catalog.DB_CLIENT_CONNECTION_PENDING.name: {
+        _POOL: lambda age: max(0, round(since_release(-3, 3)(age) + 4 * math.sin(age / 70)))
     },
     catalog.CACHE_ENTRIES.name: {
         ("cachetools", "load_product"): lambda age: round(1900 - age / 4),
