@@ -58,12 +58,33 @@ class Breakdown:
 
     def finish(self, events: list[Event], started: float, ended: float) -> None:
         """Take the last events up; calls that still run are charged until `ended`."""
-        last = (ended, APP)  # nothing begins: it only moves the sweep to the end
-        self.advance(
-            [*(event if event[0] <= ended else (ended, event[1]) for event in events), last]
-        )
+        if not self._take_in_turn(events, ended):
+            last = (ended, APP)  # nothing begins: it only moves the sweep to the end
+            self.advance(
+                [*(event if event[0] <= ended else (ended, event[1]) for event in events), last]
+            )
         # By difference, so that the components add up to the duration exactly.
         self.seconds[APP] = max(0.0, ended - started - sum(self.seconds[1:]))
+
+    def _take_in_turn(self, events: list[Event], ended: float) -> bool:
+        """Take up calls of which each ended before the next began; False: they are not such.
+
+        So are nearly all; a sweep costs four times as much.
+        """
+        if self._working or len(events) % 2:
+            return False
+        spent, calls, at = self.seconds[:], self.calls[:], self._at
+        pairs = iter(events)
+        for (began, component), (over, ending) in zip(pairs, pairs, strict=True):
+            if component + ending or component < 0 or began < at or over < began:
+                return False
+            spent[component] += over - began
+            calls[component] += 1
+            at = over
+        if at > ended:
+            return False
+        self.seconds, self.calls, self._at = spent, calls, at
+        return True
 
 
 class Queries:

@@ -34,16 +34,18 @@ class Repetition:
             # At the same time as another: asked for together, not one after the other.
             self._latest = max(self._latest, ended)
             return ""
-        self.calls += 1
+        self.calls = calls = self.calls + 1
         self.seconds += ended - started
         self._latest = ended
+        if calls < REPEATED_CALLS - 1:
+            return ""
         if self._asked is not _SEVERAL:
             asked = _digest(text, parameters)
-            if self.calls > 2 and asked != self._asked:
+            if calls >= REPEATED_CALLS and asked != self._asked:
                 asked = _SEVERAL
             self._asked = asked
-        if self.calls >= REPEATED_CALLS_AT_ONCE or (
-            self.calls >= REPEATED_CALLS and self.seconds >= REPEATED_SECONDS
+        if calls >= REPEATED_CALLS_AT_ONCE or (
+            calls >= REPEATED_CALLS and self.seconds >= REPEATED_SECONDS
         ):
             return "n_plus_one" if self._asked is _SEVERAL else "duplicate_query"
         return ""

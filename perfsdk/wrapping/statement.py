@@ -22,6 +22,9 @@ MANY_ROWS = 1000
 LARGE_RESULT_ROWS = 10_000
 WIDE_COLUMNS = 30
 
+_NOT_COUNTED = object()
+"""In place of the repetition of a statement that writes."""
+
 CountRows = Callable[[Args, Any], int]
 """How many rows a statement returned, by the arguments and the result of the call; -1: unknown."""
 
@@ -122,8 +125,22 @@ class Statement(Operation):
                 self.successes.observe(seconds)
                 if self.count_rows is not None and (rows := self.count_rows(args, result)) >= 0:
                     self._returned(rows, account)
-            if account is not None:
-                self._look(account, started, ended, args, kwargs)
+            if account is None:
+                return
+            queries = account.queries
+            known = None if queries is None else queries.repeated.get(self)
+            if known is None:
+                self._look_first(account, started, ended)
+            elif known is not _NOT_COUNTED:
+                index = self.parameters
+                parameters = args[index] if len(args) > index else kwargs
+                text = args[index - 1] if len(args) >= index else None
+                if kind := known.again(started, ended, text, parameters):
+                    self._found(kind, _queries(account))
+            if seconds >= self.slow_seconds:
+                self._found("slow", _queries(account))
+            if self.offset is not None and self._skips_many(args):
+                self._found("deep_offset", _queries(account))
         except Exception:
             guard.failed("statement.end")
 
@@ -162,32 +179,16 @@ class Statement(Operation):
             if rows >= LARGE_RESULT_ROWS:
                 self._found("large_result", _queries(account))
 
-    def _look(
-        self, account: Account, started: float, ended: float, args: Args, kwargs: Kwargs
-    ) -> None:
-        """Look for findings in a call that has ended."""
-        queries = account.queries
-        if queries is None:
-            queries = account.queries = Queries()
-        repeated = queries.repeated
-        known = repeated.get(self)
-        if known is None:
-            if len(repeated) < MAX_REPEATED:
-                repeated[self] = Repetition(started, ended)
-            for kind in self.shape.suspicions:
-                self._found(kind, queries)
-        elif self.labels[2] in RETURNS_ROWS:
-            index = self.parameters
-            parameters = args[index] if len(args) > index else kwargs
-            text = args[index - 1] if len(args) >= index else None
-            if kind := known.again(started, ended, text, parameters):
-                self._found(kind, queries)
-        if ended - started >= self.slow_seconds:
-            self._found("slow", queries)
+    def _look_first(self, account: Account, started: float, ended: float) -> None:
+        """Look for what the first call in a request shows."""
+        queries = _queries(account)
+        if len(queries.repeated) < MAX_REPEATED:
+            reads = self.labels[2] in RETURNS_ROWS
+            queries.repeated[self] = Repetition(started, ended) if reads else _NOT_COUNTED
+        for kind in self.shape.suspicions:
+            self._found(kind, queries)
         if self.blocks and _get_running_loop() is not None:
             self._found("blocking_in_loop", queries)
-        if self.offset is not None and self._skips_many(args):
-            self._found("deep_offset", queries)
 
     def _skips_many(self, args: Args) -> bool:
         if len(args) <= self.parameters:
