@@ -2,7 +2,6 @@
 
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -12,9 +11,7 @@ MAX_FILES = 2000
 MAX_FRAMES = 200
 
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_LIBRARY_ROOTS = tuple(
-    os.path.join(path, "") for path in {sysconfig.get_path("stdlib"), os.path.dirname(__file__)}
-)
+_LIBRARY_ROOTS = tuple(os.path.join(os.path.dirname(path), "") for path in (os.__file__, __file__))
 _is_application: dict[str, bool] = {}
 
 

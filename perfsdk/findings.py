@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from perfsdk import guard
 from perfsdk.catalog import DB_CLIENT_QUERY_FINDINGS, FINDINGS
@@ -88,15 +88,6 @@ allowed: ContextVar[frozenset[str]] = ContextVar("perfsdk_allowed", default=froz
 """Kinds of findings that the running code leaves out."""
 
 
-class Found(Protocol):
-    """A statement as findings show it."""
-
-    @property
-    def system(self) -> str: ...
-    @property
-    def summary(self) -> str: ...
-
-
 class Findings:
     """Counts what was found in each request; logs in the sampler's thread, which may block."""
 
@@ -104,7 +95,7 @@ class Findings:
         self._counter = recorder.counter(DB_CLIENT_QUERY_FINDINGS)
         self._known: set[tuple[str, str, str]] = set()
         self._waiting: deque[tuple[str, str, str, str]] = deque(maxlen=MAX_WAITING)
-        self.tell: Callable[[Found, str, str], None] | None = None
+        self.tell: Callable[[Any, str, str], None] | None = None
         """Called with statement, kind and route of each; whoever keeps the table of queries."""
         recorder.on_sample(self.sample)
 

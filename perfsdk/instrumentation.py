@@ -4,6 +4,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ from perfsdk.frameworks.http_server import HttpServer
 from perfsdk.integrations import INTEGRATIONS
 from perfsdk.libraries import Libraries
 from perfsdk.otel_variables import UnavailableError, is_wanted
+from perfsdk.query_table import QueryTable
 from perfsdk.recorder import Recorder
 from perfsdk.runtime.process import Process
 from perfsdk.runtime.sampler import Sampler
@@ -25,6 +27,7 @@ from perfsdk.store.directory import DirectoryError, check_directory, segment_dir
 from perfsdk.store.writer import Writer
 from perfsdk.tracing import Tracing, span_reader
 from perfsdk.version import __version__
+from perfsdk.wrapping.dbapi import statements_of
 
 if TYPE_CHECKING:
     from perfsdk.embedded import MetricsPage
@@ -125,6 +128,9 @@ class Instrumentation:
         self.recorder = Recorder(self.writer)
         self.recorder.slow_query_seconds = settings.slow_query_seconds
         self.http_server = HttpServer(self.recorder, settings)
+        self.query_table = QueryTable(self.recorder)
+        self.query_table.source = partial(statements_of, self.recorder)
+        self.http_server.findings.tell = self.query_table.found
         self.applications = Applications(self.http_server, outside_of(self._layers()))
         self.sampler = Sampler(settings.sample_interval_seconds)
         self.number = WorkerNumber(directory, file_mode=settings.directory_mode & 0o660)
@@ -167,6 +173,8 @@ class Instrumentation:
         """Undo everything that this process was changed by."""
         self.sampler.stop()
         self.applications.stop()
+        if self.writer.segment is not None:
+            self.recorder.sample()  # what statements have cost since the last time
         self.libraries.stop()
         self.recorder.spans.current = None
         if self.tracing is not None:

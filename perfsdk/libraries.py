@@ -94,7 +94,7 @@ def _version(module: Any) -> str:
         (module, "sqlite_version"),
     ):
         if isinstance(version := getattr(owner, attribute, None), str):
-            return version
+            return version.partition(" ")[0]  # psycopg2 adds how it was built
     return ""
 
 

@@ -75,7 +75,8 @@ class Family(dict[Labels, S], Generic[S]):
 
     def _bounded(self, labels: Labels) -> Labels:
         """The labels to use instead: cut, and `<overflow>` where a bound is reached."""
-        bounded = [_clean(value) for value in labels]
+        length = self.metric.label_length
+        bounded = [_clean(value, length) for value in labels]
         for index, label in enumerate(self.metric.labels):
             seen = self._seen.get(label)
             value = bounded[index]
@@ -392,11 +393,11 @@ class Recorder:
         return family
 
 
-def _clean(value: str) -> str:
-    """A label value that can be written: text, at most 120 characters, no lone surrogates."""
+def _clean(value: str, length: int) -> str:
+    """A label value that can be written: text, at most `length` characters, no lone surrogates."""
     text = value if isinstance(value, str) else str(value)
-    if len(text) > MAX_LABEL_LENGTH:
-        text = text[:MAX_LABEL_LENGTH]
+    if len(text) > length:
+        text = text[:length]
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode("utf-8")
     return text

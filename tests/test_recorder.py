@@ -478,6 +478,14 @@ def test_long_values_are_cut(recorder, recording):
     assert 6 == recording.value("calls_total")
 
 
+def test_a_metric_may_keep_longer_values(recorder, recording):
+    """As many characters as it says, of each of its labels."""
+    long = Metric(name="long_total", kind="counter", help="L.", labels=("kind",), label_length=300)
+    recorder.counter(long).add(("é" * 400,))
+    recorder.counter(long).add(("é" * 300,))
+    assert [{"kind": "é" * 300}] == recording.series("long_total")
+
+
 @settings(max_examples=40)
 @given(st.lists(st.text(st.characters(), max_size=150), min_size=1, max_size=8))
 def test_any_text_may_be_a_label_value(values):

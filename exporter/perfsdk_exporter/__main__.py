@@ -57,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reaping.start()
     path = options.telemetry_path
     application = make_application(
-        collector, path, max_requests=options.max_requests, protection=protection
+        collector,
+        path,
+        max_requests=options.max_requests,
+        protection=protection,
+        with_queries=options.queries,
     )
     limits = Limits(connections=options.max_connections)
     with suppress(KeyboardInterrupt):  # before the loop takes over the signal

@@ -1,4 +1,4 @@
-"""One collection: from the directory to the families of a page, and what was found on the way."""
+"""One collection: from the directory to the families of the pages, and what was found there."""
 
 import errno
 import logging
@@ -40,14 +40,16 @@ _WHY_LEFT_OUT = {
 class Collection:
     """The families of a page, our own among them, and where they come from.
 
-    `explanation` says in one line why nothing was read; empty when something was. `segments`
-    counts the files that are `live`, `dead` and `unreadable`.
+    `queries` are those of the table of queries, which is a page of its own. `explanation` says in
+    one line why nothing was read; empty when something was. `segments` counts the files that are
+    `live`, `dead` and `unreadable`.
     """
 
     families: Sequence[Family]
     directory: Path | None
     explanation: str
     segments: dict[str, int]
+    queries: Sequence[Family] = ()
 
 
 class Collector:
@@ -87,7 +89,7 @@ class Collector:
                     what_to_do = _WHAT_TO_DO.get(error.errno or 0, "give a directory we may list")
                     explanation = f"{directory}: {error.strerror}; {what_to_do}"
             families, left_out = self._aggregator.aggregate(snapshots, now=time.perf_counter())
-            shown, clashing = without_clashes(families)
+            shown, clashing = without_clashes(_of_page("metrics", families))
             if self._files is not None:
                 others, unusable = self._files.read()
                 unreadable += unusable
@@ -102,7 +104,7 @@ class Collector:
                 seconds=time.perf_counter() - start,
                 segments=segments,
                 series=sum(family.series_count for family in shown),
-                left_out=_by_reason(left_out),
+                left_out=_by_reason(found for found in left_out if found.page != "queries"),
                 tally=self._tally,
             )
             return Collection(
@@ -110,6 +112,7 @@ class Collector:
                 directory=directory,
                 explanation=explanation,
                 segments=segments,
+                queries=_of_page("queries", families),
             )
 
     def close(self) -> None:
@@ -140,7 +143,7 @@ class Collector:
             now["", explanation] = (explanation, {})
         for file, reason in unreadable:
             now[str(file), reason] = ("file skipped", {"file": str(file), "reason": reason})
-        for path, metric, reason, series in left_out:
+        for path, metric, reason, series, _ in left_out:
             fields = {"metric": metric, "series": series, "reason": _WHY_LEFT_OUT[reason]}
             if path is not None:
                 fields = {"file": str(path), **fields}
@@ -150,6 +153,10 @@ class Collector:
             quiet = message in (_NOTHING_YET, _NO_DIRECTORY)
             _log.log(logging.INFO if quiet else logging.WARNING, message, extra={"fields": fields})
         self._said = set(now)
+
+
+def _of_page(page: str, families: Iterable[Family]) -> list[Family]:
+    return [family for family in families if family.page == page]
 
 
 def _states(

@@ -53,7 +53,7 @@ class Family:
 
     `name` is the one on the text page: that of a counter ends in `_total`. Only a histogram has
     `bounds` (without `+Inf`), only a histogram and a summary have `histograms`, the others have
-    `values`. Both are in the order of the label values.
+    `values`. Both are in the order of the label values. `page` is where it belongs.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Family:
     bounds: tuple[float, ...] = ()
     values: dict[Labels, float] = field(default_factory=dict)
     histograms: dict[Labels, Histogram] = field(default_factory=dict)
+    page: str = "metrics"
 
     @property
     def series_count(self) -> int:

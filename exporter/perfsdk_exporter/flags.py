@@ -19,7 +19,7 @@ PROGRAM = "perfsdk-exporter"
 DEFAULT_PORT = 8979
 WRONG_USE = 2
 
-_OWN_PATHS = ("/", "/-/healthy", "/-/ready")
+_OWN_PATHS = ("/", "/-/healthy", "/-/ready", "/queries")
 _MAX_COUNT = 1_000_000
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -130,6 +130,13 @@ def _add_web(group: argparse._ArgumentGroup) -> None:
         default="/metrics",
         metavar="PATH",
         help="path of the metrics (default: %(default)s)",
+    )
+    group.add_argument(
+        "--web.queries",
+        dest="queries",
+        action="store_true",
+        help="serve the table of database statements at /queries, as HTML and JSON: statements"
+        " without their literals, lines of the application's code, times, findings (default: off)",
     )
 
 

@@ -5,10 +5,15 @@ does not, and `patch(module, patches, recorder)`.
 """
 
 INTEGRATIONS = {
+    "aiosqlite": "perfsdk.integrations.aiosqlite",
     "asyncpg": "perfsdk.integrations.asyncpg",
     "asyncpg.pool": "perfsdk.integrations.asyncpg_pool",
     "cachetools": "perfsdk.integrations.cachetools",
     "psycopg": "perfsdk.integrations.psycopg",
+    "psycopg2": "perfsdk.integrations.psycopg2",
+    "psycopg2.extras": "perfsdk.integrations.psycopg2_extras",
+    "psycopg2.pool": "perfsdk.integrations.psycopg2_pool",
+    "psycopg_pool": "perfsdk.integrations.psycopg_pool",
     "redis": "perfsdk.integrations.redis",
     "sqlalchemy": "perfsdk.integrations.sqlalchemy",
     "sqlite3": "perfsdk.integrations.sqlite3",

@@ -8,10 +8,14 @@ and `executescript` (one, `SCRIPT`): SQLite computes most rows when they are fet
 not in it. `commit`, `rollback` and the BEGIN that the module adds are no operations of the
 application; a BEGIN that it executes itself is.
 
+Rows are counted where they are fetched, by `fetchone`, `fetchmany` and `fetchall`. Those that a
+loop over the cursor takes are not, since to count them would double what a row costs: the figure
+is absent then.
+
 Not measured: connections made before, or by a `connect` imported from sqlite3 before, since the
 library's class cannot be changed; those made by `sqlite3.Connection(...)`; those opened by a
-layer that counts their statements itself, such as SQLAlchemy; and those of aiosqlite, which work
-in a thread that knows of no request.
+layer that counts their statements itself, such as SQLAlchemy; and those of aiosqlite, whose own
+calls are measured.
 """
 
 import functools
@@ -23,14 +27,14 @@ from typing import Any
 from perfsdk import guard
 from perfsdk.recorder import Recorder
 from perfsdk.request import DB, counted
-from perfsdk.wrapping.calls import Args, Kwargs, Operation, timed
-from perfsdk.wrapping.dbapi import Databases, Operations, file_namespace
+from perfsdk.wrapping.batches import timed_batch
+from perfsdk.wrapping.calls import Args, Kwargs, timed
+from perfsdk.wrapping.classes import Classes, subclass
+from perfsdk.wrapping.dbapi import Databases, file_namespace
 from perfsdk.wrapping.patches import Patches
+from perfsdk.wrapping.statement import WIDE_COLUMNS, Statement
 
 VERSIONS = ((3,), (4,))
-
-MAX_CLASSES = 100
-"""Classes of the application that are extended; what is extended is kept alive."""
 
 Call = Callable[..., Any]
 
@@ -47,32 +51,6 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     for owner in (module, module.dbapi2):
         patches.replace(owner, "connect", make)
     patches.on_undo(databases.stop)
-
-
-class Classes:
-    """A class of the library, the subclass that measures, and those of the application."""
-
-    def __init__(self, original: type, measured: type) -> None:
-        self.original = original
-        self.measured = measured
-        self._extended: dict[type, type] = {}
-
-    def of(self, factory: Any) -> Any:
-        """What measures in place of `factory`; itself when there is no such thing."""
-        if factory is self.original:
-            return self.measured
-        if not isinstance(factory, type) or not issubclass(factory, self.original):
-            return factory
-        if issubclass(factory, self.measured):
-            return factory
-        if factory not in self._extended and len(self._extended) < MAX_CLASSES:
-            try:
-                # Above the library's class: what the application's calls by super() is measured.
-                extended = _subclass((factory, self.measured), {})
-            except Exception:
-                extended = factory  # it does not want to be extended
-            self._extended[factory] = extended
-        return self._extended.get(factory, factory)
 
 
 def _connect(connections: Classes, wrapped: Call) -> Call:
@@ -98,13 +76,56 @@ def _is_of_an_outer_layer(caller: FrameType) -> bool:
 
 
 def _cursor_class(original: Any) -> type:
-    statement, script = timed(DB, _find), timed(DB, _find_script)
     methods = {
-        "execute": statement(original.execute),
-        "executemany": statement(original.executemany),
-        "executescript": script(original.executescript),
+        "execute": timed(DB, _find)(original.execute),
+        "executemany": timed_batch(_find, "parameters")(original.executemany),
+        "executescript": timed(DB, _find_script)(original.executescript),
+        "fetchone": _one_fetched(original.fetchone),
+        "fetchmany": _many_fetched(original.fetchmany),
+        "fetchall": _many_fetched(original.fetchall),
+        "_perfsdk_executed": None,  # the statement, until rows of it are fetched
+        "_perfsdk_fetched": None,  # the statement, from then on
     }
-    return _subclass((original,), methods)
+    return subclass((original,), methods)
+
+
+def _one_fetched(wrapped: Call) -> Call:
+    # The time that this takes is added to each row that an application fetches.
+    @functools.wraps(wrapped)
+    def fetchone(self: Any, /) -> Any:
+        row = wrapped(self)
+        if self._perfsdk_executed is not None:
+            _first_fetched(self, 0 if row is None else 1)
+        elif row is not None and self._perfsdk_fetched is not None:
+            self._perfsdk_fetched.returned(1)
+        return row
+
+    return fetchone
+
+
+def _many_fetched(wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def fetch(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        rows = wrapped(self, *args, **kwargs)
+        if self._perfsdk_executed is not None:
+            _first_fetched(self, len(rows))
+        elif rows and self._perfsdk_fetched is not None:
+            self._perfsdk_fetched.returned(len(rows))
+        return rows
+
+    return fetch
+
+
+def _first_fetched(cursor: Any, rows: int) -> None:
+    """No rows at all are an observation, too; the end of those that were fetched is none."""
+    statement: Statement = cursor._perfsdk_executed  # noqa: SLF001 - our own attribute
+    cursor._perfsdk_executed = None  # noqa: SLF001 - our own attribute
+    cursor._perfsdk_fetched = statement  # noqa: SLF001 - our own attribute
+    if rows or statement.returns_rows:
+        statement.returned(rows)
+        columns = len(cursor.description or ())
+        if columns >= WIDE_COLUMNS:
+            statement.columns(columns)
 
 
 def _connection_class(original: Any, cursors: Classes, databases: Databases) -> type:
@@ -147,26 +168,18 @@ def _connection_class(original: Any, cursors: Classes, databases: Databases) -> 
         return new_cursor(self, measured_cursor).executescript(*args)
 
     methods = (__init__, cursor, execute, executemany, executescript)
-    return _subclass((original,), {method.__name__: method for method in methods})
+    return subclass((original,), {method.__name__: method for method in methods})
 
 
-def _subclass(classes: tuple[Any, ...], methods: dict[str, Any]) -> type:
-    """A subclass that looks like the first of its bases."""
-    first = classes[0]
-    names = {"__module__": first.__module__, "__qualname__": first.__qualname__}
-    made: type = type(first)(
-        first.__name__, classes, {**names, "__doc__": first.__doc__, **methods}
-    )
-    return made
+def _find(cursor: Any, args: Args, _kwargs: Kwargs) -> Statement | None:
+    try:
+        statement: Statement | None = cursor.connection._perfsdk_operations[args[0]]  # noqa: SLF001 - our own attribute
+    except (AttributeError, IndexError, TypeError):
+        return None  # no statement, or no connection of ours: the library says what is wrong
+    cursor._perfsdk_executed = statement  # noqa: SLF001 - our own attribute
+    return statement
 
 
-def _find(cursor: Any, args: Args, _kwargs: Kwargs) -> Operation | None:
-    operations: Operations | None = getattr(cursor.connection, "_perfsdk_operations", None)
-    if operations is None or not args or type(args[0]) is not str:
-        return None  # no connection of ours, or no statement: the library says what is wrong
-    return operations[args[0]]
-
-
-def _find_script(cursor: Any, _args: Args, _kwargs: Kwargs) -> Operation | None:
-    operations: Operations | None = getattr(cursor.connection, "_perfsdk_operations", None)
+def _find_script(cursor: Any, _args: Args, _kwargs: Kwargs) -> Statement | None:
+    operations = getattr(cursor.connection, "_perfsdk_operations", None)
     return None if operations is None else operations.fixed("SCRIPT")

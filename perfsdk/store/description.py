@@ -8,6 +8,9 @@ from perfsdk.store.format import SCRATCH_CELLS
 
 MAX_BOUNDS = 1000
 KINDS = ("counter", "gauge", "histogram")
+PAGES = ("metrics", "queries")
+"""Where a metric may be shown. Of other pages, those of later versions, an exporter keeps the
+totals and shows nothing."""
 
 
 class Described(Protocol):
@@ -29,6 +32,8 @@ class Described(Protocol):
     def merge(self) -> str: ...
     @property
     def native(self) -> bool: ...
+    @property
+    def page(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class MetricRecord:
     bounds: tuple[float, ...]
     merge: str
     native: bool
+    page: str = "metrics"
 
     @property
     def cell_count(self) -> int:
@@ -67,6 +73,7 @@ def describe(metric: Described) -> dict[str, Any]:
         "bounds": metric.bounds,
         "merge": metric.merge,
         "native": metric.native,
+        "page": metric.page,
     }
 
 
@@ -85,6 +92,7 @@ def parse_metric(description: dict[str, Any]) -> MetricRecord:
         bounds=tuple(float(bound) for bound in description["bounds"]),
         merge=_text(description.get("merge", "sum")),
         native=bool(description.get("native", False)),
+        page=_text(description.get("page", "metrics")),
     )
     if metric.kind not in KINDS or len(metric.bounds) > MAX_BOUNDS:
         raise ValueError(metric.kind)

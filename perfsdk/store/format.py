@@ -57,7 +57,7 @@ holds, so one that is being written, or that was never written, is left out.
     8             payload: a JSON array in UTF-8, padded with zeros to a multiple of 8
 
     ["meta", {...}]                           facts about the process: service, versions
-    ["metric", id, {"name", "kind", "unit", "help", "labels", "bounds", "merge", "native"}]
+    ["metric", id, {"name", "kind", "unit", "help", "labels", "bounds", "merge", "native", "page"}]
     ["series", metric id, cell, [label values in the order of the metric's labels]]
     ["block", cell of the series, block number, cell of the block]
     ["exemplar", cell of the series, number of the range, cell of the pair]

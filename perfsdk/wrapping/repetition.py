@@ -56,7 +56,7 @@ def _digest(text: Any, parameters: Any) -> Any:
 
     Values of the application's own classes are not compared: that would run its code.
     """
-    if type(parameters) is dict:
+    if isinstance(parameters, dict):
         parameters = tuple(parameters.values())
     if parameters is None:
         parameters = ()

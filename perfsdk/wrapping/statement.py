@@ -11,6 +11,7 @@ from perfsdk.call_site import call_site
 from perfsdk.findings import allowed
 from perfsdk.recorder import Histogram, Labels
 from perfsdk.request import DB, FOLD_AT, Account, Queries, current
+from perfsdk.store.writer import SCRATCH
 from perfsdk.wrapping.calls import Args, Kwargs, Operation
 from perfsdk.wrapping.fingerprint import DEEP_OFFSET, Shape
 from perfsdk.wrapping.repetition import Repetition
@@ -37,6 +38,7 @@ class Statement(Operation):
     """
 
     __slots__ = (
+        "_rows_series",
         "blocks",
         "call_site",
         "calls",
@@ -74,6 +76,7 @@ class Statement(Operation):
         self.parameters = parameters
         self.count_rows = count_rows if self.returns_rows else None
         self.slow_seconds = slow_seconds
+        self._rows_series: Any = None
         self.call_site = ""
         self.calls = self.errors = self.rows = self.parameter_sets = 0
         self.seconds = 0.0
@@ -172,7 +175,12 @@ class Statement(Operation):
 
     def _returned(self, rows: int, account: Account | None) -> None:
         self.rows += rows
-        self.rows_returned.observe((self.labels[0], self.labels[2], self.labels[3]), rows)
+        series = self._rows_series
+        if series is None:
+            series = self.rows_returned[self.labels[0], self.labels[2], self.labels[3]]
+            if series.base != SCRATCH:
+                self._rows_series = series
+        series.observe(rows)
         if rows > MANY_ROWS and account is not None and account.events is not None:
             if self.shape.is_unbounded:
                 self._found("unbounded_select", _queries(account))

@@ -51,7 +51,7 @@ def older(directory):
 
 
 def newer(directory):
-    """What the version after writes: more labels, bounds, keys, kinds of records and rules."""
+    """What the version after writes: more labels, bounds, keys, records, rules and pages."""
     return crafted(
         directory,
         b"n" * 16,
@@ -64,13 +64,25 @@ def newer(directory):
                 2,
                 {"name": "level", "kind": "gauge", "labels": [], "bounds": [], "merge": "median"},
             ],
+            [
+                "metric",
+                3,
+                {
+                    "name": "plans_total",
+                    "kind": "counter",
+                    "labels": [],
+                    "bounds": [],
+                    "page": "plans",
+                },
+            ],
             ["summary", 3, {"quantiles": [0.5]}],
             ["series", 0, FIRST, ["/a", "eu"]],
             ["series", 1, FIRST + 1, ["/a"]],
             ["series", 2, FIRST + 6, []],
+            ["series", 3, FIRST + 7, []],
             ["sketch", 0, 1, 2, 3],
         ],
-        [7.0, 6.5, 1.0, 2.0, 4.0, 8.0, 3.0],
+        [7.0, 6.5, 1.0, 2.0, 4.0, 8.0, 3.0, 9.0],
     )
 
 
@@ -93,7 +105,8 @@ def test_totals_over_three_versions(write, segment_directory, collector, totals)
     # Of the bounds those are shown that both have; the bucket in between is in the next one.
     expected = {("/a",): ([2.0, 8.0, 11.0], 9.0)}
     assert expected == shown["wait_seconds"]
-    assert "level" not in shown
+    assert {"requests_total", "wait_seconds"} == set(shown)
+    assert [] == collection.queries
 
 
 def test_a_format_of_the_future_is_left_to_its_exporter(

@@ -54,6 +54,8 @@ def openmetrics(end: int, targets: Sequence[Target] = TARGETS) -> Iterator[str]:
         KeyError: the shop does not say what a metric of the catalog looks like there.
     """
     for metric in catalog.METRICS:
+        if metric.page != "metrics":
+            continue
         yield f"# TYPE {metric.name.removesuffix('_total')} {metric.kind}"
         for target in targets:
             times = range(end - DURATION_SECONDS - LEAD_SECONDS, end + 1, target.step_seconds)

@@ -16,7 +16,8 @@ from sqlalchemy.dialects.mysql import mysqldb
 from sqlalchemy.dialects.postgresql import asyncpg, psycopg, psycopg2
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.engine.base import Connection
+from sqlalchemy.engine.base import Connection, Engine
+from sqlalchemy.engine.cursor import CursorFetchStrategy
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -29,15 +30,19 @@ from sqlalchemy.orm import (
     relationship,
 )
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool.base import _ConnectionFairy, _ConnectionRecord
 
-from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
+from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION, DB_CLIENT_RETURNED_ROWS
 from perfsdk.integrations import sqlalchemy as integration
 from perfsdk.integrations import sqlite3 as sqlite3_integration
+from perfsdk.integrations.sqlalchemy_names import namespace, system_name
+from perfsdk.request import Account, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.contract import AsyncIntegrationContract, IntegrationContract
 
 METRIC = DB_CLIENT_OPERATION_DURATION.name
+ROWS = DB_CLIENT_RETURNED_ROWS.name
 USER = {"id": 1, "name": "Ada"}
 
 
@@ -91,7 +96,8 @@ class Contract:
         def below(owner):
             return {owner}.union(*map(below, owner.__subclasses__()))
 
-        return [*below(DefaultDialect), Connection]
+        pools = (_ConnectionFairy, _ConnectionRecord, Engine, CursorFetchStrategy)
+        return [*below(DefaultDialect), Connection, *pools]
 
     def original(self, error):
         return error.orig
@@ -301,6 +307,40 @@ def test_a_batch_is_one_operation(recording, engine):
     )
 
 
+def test_parameter_sets_of_batches_are_summed_up(recording, engine):
+    """Of an executemany and of an INSERT in batches: in the account of the request."""
+    rows = [{"name": str(number)} for number in range(1500)]
+    account = Account(0.0)
+    token = current.set(account)
+    with engine.begin() as connection:
+        connection.execute(insert(users), rows)
+        connection.execute(insert(users).returning(users.c.id), rows)
+        connection.execute(insert(users), USER | {"id": 5000})
+    current.reset(token)
+    assert 3000 == account.queries.parameter_sets
+
+
+def test_rows_of_sqlite_are_counted_when_they_are_fetched(recording, engine):
+    """Each fetch of several; what the ORM reads; never those affected, nor of a single row."""
+    table = {"db_collection_name": "users"}
+    with engine.begin() as connection:
+        connection.execute(insert(users), [{"name": str(number)} for number in range(7)])
+        connection.execute(update(users).values(name="x"))
+        assert 0 == recording.count(ROWS, **table)
+        result = connection.execute(select(users))
+        assert [3, 3, 1] == [len(result.fetchmany(3)) for _ in range(3)]
+        assert 3 == recording.count(ROWS, db_operation_name="SELECT", **table)
+        assert 7 == recording.sum(ROWS, **table)
+        assert connection.execute(select(users)).first()
+        assert 7 == recording.sum(ROWS, **table)
+        returning = insert(users).values(name="y").returning(users.c.id)
+        assert 1 == len(connection.execute(returning).all())
+        assert 1 == recording.sum(ROWS, db_operation_name="INSERT")
+    with Session(engine) as session:
+        assert 8 == len(session.scalars(select(User)).all())
+    assert 16 == recording.sum(ROWS, **table)
+
+
 def test_a_failing_batch_is_observed_once(recording, engine):
     """Its error has the name of SQLAlchemy's class."""
     with engine.connect() as connection, pytest.raises(IntegrityError):
@@ -315,7 +355,8 @@ def test_what_an_engine_does_on_its_own_account_is_not_counted(
 ):
     """Nor is it by a driver that is measured too; what the application executes counts once."""
     sqlite3_integration.patch(sqlite3, patches, recording.recorder)
-    creator = {"creator": lambda: sqlite3.connect(tmp_path / "a.db")}
+    opened = sqlite3.connect(tmp_path / "a.db")
+    creator = {"creator": lambda: opened}
     options = creator if opened_by == "application" else {}
     with _engine(f"sqlite:///{tmp_path}/a.db", pool_pre_ping=True, **options) as engine:
         before = _counts(recording)
@@ -335,12 +376,14 @@ def test_what_an_engine_does_on_its_own_account_is_not_counted(
         with engine.connect() as connection:
             connection.execute(text("SAVEPOINT mine"))
         assert 1 == recording.count(METRIC, db_operation_name="SAVEPOINT")
+    opened.close()
 
 
 def test_what_goes_around_sqlalchemy_is_counted_below_it(recording, patches):
-    """On a connection that the application opened, the driver's integration measures."""
+    """On a connection that the application opened before, the driver's integration measures."""
     sqlite3_integration.patch(sqlite3, patches, recording.recorder)
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(":memory:"))
+    opened = sqlite3.connect(":memory:")
+    engine = create_engine("sqlite://", creator=lambda: opened)
     raw = engine.raw_connection()
     raw.cursor().execute("SELECT 1")
     raw.close()
@@ -385,15 +428,15 @@ def test_namespaces_and_systems(recording, tmp_path):
             connection.execute(select(1))
         engine.dispose()
         assert expected in {s["db_namespace"] for s in recording.series(METRIC)}
-    assert "shop" == integration._namespace(make_url("postgresql+psycopg://u:p@h:1/shop"))
-    assert "" == integration._namespace(make_url("mysql://u:p@h"))
+    assert "shop" == namespace(make_url("postgresql+psycopg://u:p@h:1/shop"))
+    assert "" == namespace(make_url("mysql://u:p@h"))
     mysql = mysqldb.MySQLDialect_mysqldb()
-    assert "mysql" == integration._system(mysql)
+    assert "mysql" == system_name(mysql)
     mysql.is_mariadb = True
-    assert "mariadb" == integration._system(mysql)
+    assert "mariadb" == system_name(mysql)
     for name, expected in (("oracle", "oracle.db"), ("mssql", "microsoft.sql_server")):
-        assert expected == integration._system(registry.load(name)())
-    assert "postgresql" == integration._system(registry.load("postgresql.psycopg")())
+        assert expected == system_name(registry.load(name)())
+    assert "postgresql" == system_name(registry.load("postgresql.psycopg")())
 
 
 def test_every_dialect_that_overrides_is_patched_where_it_does(recording):
@@ -401,10 +444,21 @@ def test_every_dialect_that_overrides_is_patched_where_it_does(recording):
     for owner in (mysqldb.MySQLDialect_mysqldb, psycopg2.PGDialect_psycopg2, DefaultDialect):
         assert hasattr(vars(owner)["do_executemany"], "__wrapped__")
     assert {asyncpg.PGDialect_asyncpg, psycopg.PGDialect_psycopg} <= set(Contract().owners())
-    for owner in set(Contract().owners()) - {Connection}:
+    for owner in filter(lambda owner: issubclass(owner, DefaultDialect), Contract().owners()):
         for name in (*integration.EXECUTES, *integration.ON_ITS_OWN):
             defined = vars(owner).get(name)
             assert not isinstance(defined, FunctionType) or hasattr(defined, "__wrapped__")
+
+
+def test_create_engine_takes_what_it_took(recording, tmp_path):
+    """It asks the signatures of classes which arguments there are, those of dialects too."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=2, label_length=20)
+    with engine.connect() as connection:
+        assert connection.connection.driver_connection.isolation_level is None
+    engine.dispose()
+    with pytest.raises(TypeError, match="nothing_of_that_name"):
+        create_engine(url, nothing_of_that_name=1)
 
 
 def test_a_dialect_that_is_defined_later_is_patched_with_its_engine(

@@ -14,17 +14,17 @@ from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.integrations import sqlite3 as integration
 from perfsdk.request import DB, Account, counted, current
 from perfsdk.testing import Recording
+from perfsdk.wrapping.dbapi import statements_of
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.contract import IntegrationContract
+from tests.integrations.database_contract import ROWS, DatabaseContract
 
 METRIC = DB_CLIENT_OPERATION_DURATION.name
 
 
-class TestContract(IntegrationContract):
+class TestContract(DatabaseContract):
     """The contract on a database in memory."""
 
     library = "sqlite3"
-    metric = METRIC
     labels = {  # noqa: RUF012 - read only
         "db_system_name": "sqlite",
         "db_namespace": ":memory:",
@@ -49,9 +49,17 @@ class TestContract(IntegrationContract):
     @contextmanager
     def client(self):
         with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("CREATE TABLE items (id INTEGER, name TEXT)")
             connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT)")
             connection.execute("INSERT INTO users VALUES (1, 'Ada')")
             yield connection
+
+    def execute(self, client, statement):
+        return client.execute(statement).fetchall()
+
+    def execute_many(self, client, number):
+        sets = [(n, f"name {n}") for n in range(number)]
+        client.executemany("INSERT INTO items VALUES (?, ?)", sets)
 
     def succeed(self, client):
         return client.execute("SELECT * FROM users WHERE id = ?", (1,)).fetchall()
@@ -117,6 +125,109 @@ def test_the_cursor_that_execute_gives_is_measured_too(recording, connection):
     cursor = connection.execute("SELECT 1")
     cursor.execute("SELECT 2")
     assert 2 == recording.count(METRIC, db_operation_name="SELECT")
+
+
+def test_rows_are_counted_where_they_are_fetched(recording, connection):
+    """By fetchone, fetchmany and fetchall; the end of rows is no answer of its own."""
+    connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(10)])
+    cursor = connection.execute("SELECT a FROM t")
+    assert (0,) == cursor.fetchone()
+    assert (1,) == cursor.fetchone()
+    assert [(2,), (3,)] == cursor.fetchmany(2)
+    assert [(4,)] == cursor.fetchmany(size=1)
+    assert 5 == len(cursor.fetchall())
+    assert ([], [], None) == (cursor.fetchall(), cursor.fetchmany(), cursor.fetchone())
+    assert (5, 10.0) == (recording.count(ROWS), recording.sum(ROWS))
+    labels = {"db_system_name": "sqlite", "db_operation_name": "SELECT", "db_collection_name": "t"}
+    assert [labels] == recording.series(ROWS)
+
+
+def test_no_rows_are_an_observation_for_what_returns_rows(recording, connection):
+    """A SELECT without result returned 0 rows; an INSERT returned nothing, but for RETURNING."""
+    cursor = connection.execute("SELECT a FROM t")
+    assert (None, None) == (cursor.fetchone(), cursor.fetchone())
+    assert [] == connection.execute("INSERT INTO t VALUES (1)").fetchall()
+    assert (1, 0.0) == (recording.count(ROWS), recording.sum(ROWS))
+    cursor.execute("INSERT INTO t VALUES (2), (3) RETURNING a")
+    assert [(2,), (3,)] == cursor.fetchall()
+    assert 2 == recording.sum(ROWS, db_operation_name="INSERT")
+    cursor.execute("SELECT a FROM t WHERE a > 5")
+    assert [] == cursor.fetchall()
+    assert 2 == recording.count(ROWS, db_operation_name="SELECT")
+
+
+def test_many_columns_are_told(recording, connection):
+    """A SELECT of 30 columns is wide; of 29 it is not, and neither is what returns nothing."""
+    for columns, found in ((29, False), (30, True)):
+        account = Account(perf_counter())
+        token = current.set(account)
+        names = ", ".join(f"c{n}" for n in range(columns))
+        connection.execute(f"CREATE TABLE wide{columns} ({names})").fetchall()
+        assert not account.queries.findings
+        connection.execute(f"SELECT {names} FROM wide{columns}").fetchall()
+        current.reset(token)
+        assert found == ("wide_select" in {kind for _, kind in account.queries.findings})
+
+
+def test_rows_that_a_loop_takes_are_absent(recording, connection):
+    """They are not counted, since that would double their cost; nothing is in the way of it."""
+    connection.executemany("INSERT INTO t VALUES (?)", [(n,) for n in range(10)])
+    cursor = connection.execute("SELECT a FROM t")
+    assert list(range(10)) == [row[0] for row in cursor]
+    assert sqlite3.Cursor.__next__ is type(cursor).__next__
+    assert 0 == recording.count(ROWS)
+
+
+def test_rows_of_a_class_of_the_application_are_counted(recording, connection):
+    """Its fetch methods run, and what they call of the library's is counted once."""
+
+    class Upper(sqlite3.Cursor):
+        def fetchone(self):
+            row = super().fetchone()
+            return row and tuple(str(value).upper() for value in row)
+
+    cursor = connection.cursor(Upper)
+    cursor.execute("SELECT 'ada'")
+    assert ("ADA",) == cursor.fetchone()
+    assert (1, 1.0) == (recording.count(ROWS), recording.sum(ROWS))
+
+
+@pytest.mark.parametrize("kind", [list, iter, dict.fromkeys, lambda sets: (s for s in sets)])
+@pytest.mark.parametrize("through", ["connection", "cursor"])
+def test_the_sets_of_a_batch_are_counted(recording, connection, through, kind):
+    """Whether they have a length or come from an iterator; as many as the library took."""
+    target = connection if through == "connection" else connection.cursor()
+    sets = [(n,) for n in range(5)]
+    account = Account(perf_counter())
+    token = current.set(account)
+    target.executemany("INSERT INTO t VALUES (?)", kind(sets))
+    current.reset(token)
+    assert sets == connection.execute("SELECT a FROM t").fetchall()
+    assert 5 == account.queries.parameter_sets
+    statements = {s.summary: s for s in statements_of(recording.recorder)}
+    assert 5 == statements["INSERT INTO t VALUES (?)"].parameter_sets
+
+
+def test_a_batch_that_cannot_be_is_refused_by_the_library(recording, connection):
+    """What is no collection of sets raises as ever, and so does what the iterator raises."""
+    bare = sqlite3.Connection(":memory:")
+    bare.execute("CREATE TABLE t (a)")
+    for given in (5, None, [5], iter([5]), "ab"):
+        errors = []
+        for target in (bare, connection):
+            with pytest.raises((TypeError, sqlite3.Error)) as caught:
+                target.executemany("INSERT INTO t VALUES (?, ?)", given)
+            errors.append((type(caught.value), str(caught.value)))
+        assert errors[0] == errors[1]
+    bare.close()
+
+    def failing():
+        yield (1,)
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        connection.executemany("INSERT INTO t VALUES (?)", failing())
+    assert 1 == recording.count(METRIC, error_type="LookupError")
 
 
 def test_the_namespace_is_the_base_name_of_the_file(recording, tmp_path):

@@ -92,6 +92,7 @@ def test_cells_and_records_are_where_the_docstring_says(writer, segments):
         "bounds": [0.1, 1.0],
         "merge": "sum",
         "native": True,
+        "page": "metrics",
     } == metric[2]
     assert ["series", 0, cell, []] == series
     assert ["block", cell, -2, block] == blocks

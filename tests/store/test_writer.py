@@ -56,7 +56,17 @@ def test_series_of_every_kind_are_described(writer, segments, open_reader):
     assert cells == {series.metric.name: series.cell for series in reader.series}
     for metric, series in zip((*EVERY_KIND, SECONDS), reader.series, strict=True):
         described = series.metric
-        for attribute in ("name", "kind", "unit", "help", "labels", "bounds", "merge", "native"):
+        for attribute in (
+            "name",
+            "kind",
+            "unit",
+            "help",
+            "labels",
+            "bounds",
+            "merge",
+            "native",
+            "page",
+        ):
             assert getattr(metric, attribute) == getattr(described, attribute)
         assert cell_count(metric) == described.cell_count
     assert ("mail",) == reader.series[-1].labels

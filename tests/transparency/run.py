@@ -1,6 +1,6 @@
-"""Runs the own tests of frameworks bare and measured: they must pass and fail in the same way.
+"""Runs the own tests of other projects bare and measured: they must pass and fail the same way.
 
-`python -m tests.transparency.run starlette fastapi`; `--quick` and `--only PATH` run less.
+`python -m tests.transparency.run starlette asyncpg`; `--quick` and `--only PATH` run less.
 Both runs go on at the same time, in a process each. The files of tests that differ are run once
 more, so that a test that fails now and then is not held against us. The exit code is 1 where a
 test differs again, where nothing was measured, and where an error of ours was counted.
@@ -8,17 +8,20 @@ test differs again, where nothing was measured, and where an error of ours was c
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from perfsdk.testing import Recording
+from tests.postgresql import start_postgresql
 from tests.transparency.outcomes import Case, differences, read_outcomes
 from tests.transparency.suites import SUITES, Suite, prepare
 
-PLUGIN = "measure_everything"
 TIMEOUT_SECONDS = 1800
 OURS = ("PERFSDK_", "OTEL_")
 SHOWN = 50
@@ -30,7 +33,7 @@ Outcomes = dict[Case, str]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("suites", nargs="*", metavar="|".join(SUITES), help="default: all")
-    parser.add_argument("--only", nargs="+", default=["tests"], metavar="PATH")
+    parser.add_argument("--only", nargs="+", metavar="PATH")
     parser.add_argument("--quick", action="store_true", help="without what takes long")
     options = parser.parse_args()
     if unknown := sorted(set(options.suites) - SUITES.keys()):
@@ -38,7 +41,8 @@ def main() -> int:
     good = []
     for suite in (SUITES[name] for name in options.suites or SUITES):
         left_out = suite.slow if options.quick else ()
-        good.append(check(suite, [*options.only, *(f"--ignore={path}" for path in left_out)]))
+        tests = options.only or suite.tests
+        good.append(check(suite, [*tests, *(f"--ignore={path}" for path in left_out)]))
     return 0 if all(good) else 1
 
 
@@ -58,29 +62,29 @@ def check(suite: Suite, tests: list[str]) -> bool:
             again = differences(*run_both(suite, work, files))
             found = [each for each in found if each in again]
         seconds = time.monotonic() - started
-        requests, errors = read_recording(work / "segments")
+        calls, errors = read_recording(work / "segments", suite.metric)
     failed = sum(outcome == "failed" for outcome in bare.values())
     print(
         f"{suite.name} {suite.version}: {len(bare)} tests, {failed} fail without us, "
-        f"{len(found)} differ; {requests} requests measured, {seconds:.0f} s"
+        f"{len(found)} differ; {calls} calls measured, {seconds:.0f} s"
     )
     for each in found[:SHOWN]:
         print(f"  {each.test.name}: {each.bare}, measured {each.measured}")
     for where, count in errors.items():
         print(f"  an error of ours: {where}, {count} times")
-    return bool(bare and requests) and not found and not errors
+    return bool(bare and calls) and not found and not errors
 
 
 def run_both(suite: Suite, work: Path, tests: list[str]) -> tuple[Outcomes, Outcomes]:
     """The outcomes without us, and measured."""
-    processes = [start(suite, work, name, tests) for name in NAMES]
-    try:
+    with ExitStack() as stack:
+        processes = []
+        for name in NAMES:
+            server = stack.enter_context(_server(suite, work, name))
+            processes.append(start(suite, work, name, tests, server))
+            stack.callback(_end, processes[-1])
         for process in processes:
             process.wait(TIMEOUT_SECONDS)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
     reports = [work / f"{name}.xml" for name in NAMES]
     for name, report in zip(NAMES, reports, strict=True):
         if not report.exists():
@@ -89,23 +93,30 @@ def run_both(suite: Suite, work: Path, tests: list[str]) -> tuple[Outcomes, Outc
     return bare, measured
 
 
-def start(suite: Suite, work: Path, name: str, tests: list[str]) -> subprocess.Popen:
+def start(
+    suite: Suite, work: Path, name: str, tests: list[str], server: dict[str, object]
+) -> subprocess.Popen:
     """One run of the suite, as a process."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
-    paths = [suite.sources / suite.path] if suite.path else []
+    environment |= {key: value.format(**server) for key, value in suite.environment}
+    sources = work / f"sources-{name}"  # of its own: tests write files beside themselves
+    if not sources.exists():
+        shutil.copytree(suite.sources, sources, symlinks=True)
+    paths = [sources / suite.path] if suite.path else []
     command = [suite.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:sugar"]
     if name == "measured":
         paths.append(Path(__file__).parent)
         environment["PERFSDK_DIR"] = str(work / "segments")
-        command += ["-p", PLUGIN]
+        command += ["-p", suite.plugin]
     environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
     environment["TMPDIR"] = str(work / f"tmp-{name}")
     (work / f"tmp-{name}").mkdir(exist_ok=True)
-    command += ["-o", "junit_family=xunit1", f"--junitxml={work / name}.xml", *tests]
+    command += ["-o", "junit_family=xunit1", f"--junitxml={work / name}.xml"]
+    command += [argument.format(**server) for argument in suite.arguments]
     with (work / f"{name}.log").open("wb") as log:
         return subprocess.Popen(
-            [str(part) for part in command],
-            cwd=suite.sources,
+            [str(part) for part in (*command, *tests)],
+            cwd=sources,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -113,11 +124,34 @@ def start(suite: Suite, work: Path, name: str, tests: list[str]) -> subprocess.P
         )
 
 
-def read_recording(directory: Path) -> tuple[int, dict[str, int]]:
-    """How many requests were measured, and the errors of ours by where they happened."""
+@contextmanager
+def _server(suite: Suite, work: Path, name: str) -> Iterator[dict[str, object]]:
+    """What a run needs to know of its PostgreSQL; nothing where it needs none."""
+    if suite.setup is None:
+        yield {}
+        return
+    import psycopg
+
+    with tempfile.TemporaryDirectory(prefix=f"postgresql-{name}-", dir=work) as directory:
+        work.chmod(0o711)  # the server may run as another user
+        Path(directory).chmod(0o711)
+        with start_postgresql(Path(directory)) as server:
+            with psycopg.connect(server.dsn, autocommit=True) as connection:
+                for statement in suite.setup:
+                    connection.execute(statement)
+            yield server._asdict()
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+
+
+def read_recording(directory: Path, metric: str) -> tuple[int, dict[str, int]]:
+    """How many calls were measured, and the errors of ours by where they happened."""
     with Recording(directory) as recording:
         errors = "perfsdk_internal_errors_total"
-        return recording.count("http_server_request_duration_seconds"), {
+        return recording.count(metric), {
             labels["where"]: int(recording.value(errors, **labels))
             for labels in recording.series(errors)
         }

@@ -1,5 +1,6 @@
-"""The own test suites of frameworks, as their source distributions have them, ready to run."""
+"""The own test suites of other projects, as their source distributions have them, ready to run."""
 
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,41 +14,89 @@ CACHE = Path(sys.prefix) / "transparency"
 
 
 class Suite(NamedTuple):
-    """How the tests of a framework are installed and run.
+    """How the tests of a project are installed and run.
 
-    `group` is the one of its pyproject.toml, `path` what is to be in PYTHONPATH and `slow` what
-    starts processes or takes long, both relative to the sources.
+    `extra` and `group` are those of its pyproject.toml, `needs` what is installed besides; `path`
+    is what is to be in PYTHONPATH, `hides` are packages among the sources that would be imported
+    instead of the installed ones, `slow` is what starts processes or takes long, all relative to
+    the sources. With `setup`, statements of SQL, each run has a PostgreSQL of its own, whose
+    `host`, `port`, `user` and `database` are filled into `arguments` and `environment`.
+    `plugin` has everything measured, and `metric` counts what was.
     """
 
     name: str
-    extra: str
-    group: str
+    package: str
+    extra: str = ""
+    group: str = ""
+    needs: tuple[str, ...] = ()
     path: str = ""
+    hides: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ("tests",)
+    setup: tuple[str, ...] | None = None
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    plugin: str = "measure_everything"
+    metric: str = "http_server_request_duration_seconds"
 
     @property
     def version(self) -> str:
-        """That of the framework installed beside us."""
-        return version(self.name)
+        """That of the package installed beside us."""
+        return version(self.package)
 
     @property
     def sources(self) -> Path:
-        return CACHE / f"{self.name}-{self.version}"
+        return CACHE / f"{self.package}-{self.version}"
 
     @property
     def python(self) -> Path:
-        return CACHE / f"venv-{self.name}-{self.version}" / "bin" / "python"
+        return CACHE / f"venv-{self.package}-{self.version}" / "bin" / "python"
 
+
+LIBRARY = {"plugin": "measure_libraries", "metric": "db_client_operation_duration_seconds"}
+SQLALCHEMY = {
+    "package": "sqlalchemy",
+    "extra": "asyncio",
+    "needs": ("pytest", "psycopg[binary]"),
+    "tests": ("test/dialect/test_suite.py",),
+    **LIBRARY,
+}
+SERVER = "{user}@{host}:{port}/{database}"
 
 SUITES = {
-    "starlette": Suite("starlette", extra="full", group="dev"),
-    "fastapi": Suite(
-        "fastapi",
-        extra="all",
-        group="tests",
-        path="docs_src",
-        slow=("tests/test_telemetry", "tests/test_fastapi_cli.py"),
-    ),
+    suite.name: suite
+    for suite in (
+        Suite("starlette", "starlette", extra="full", group="dev"),
+        Suite(
+            "fastapi",
+            "fastapi",
+            extra="all",
+            group="tests",
+            path="docs_src",
+            slow=("tests/test_telemetry", "tests/test_fastapi_cli.py"),
+        ),
+        Suite("sqlalchemy-sqlite", arguments=("--db", "sqlite"), **SQLALCHEMY),
+        Suite(
+            "sqlalchemy-postgresql",
+            setup=("CREATE SCHEMA test_schema", "DROP EXTENSION pg_stat_statements"),
+            arguments=("--dburi", f"postgresql+psycopg://{SERVER}"),
+            **SQLALCHEMY,
+        ),
+        Suite(
+            "asyncpg",
+            "asyncpg",
+            needs=("pytest", "uvloop", "distro"),
+            hides=("asyncpg",),
+            setup=(),
+            environment=(
+                ("PGHOST", "{host}"),
+                ("PGPORT", "{port}"),
+                ("PGUSER", "{user}"),
+                ("PGDATABASE", "{database}"),
+            ),
+            **LIBRARY,
+        ),
+    )
 }
 
 
@@ -63,20 +112,24 @@ def prepare(suite: Suite) -> None:
     if not suite.sources.exists():
         _fetch(suite)
     run(sys.executable, "-m", "venv", "--clear", "--without-pip", ready.parent)
-    needed = f"{suite.name}[{suite.extra}]=={suite.version}"
-    group = f"{suite.sources / 'pyproject.toml'}:{suite.group}"
-    _pip("--python", suite.python, "install", "--group", group, needed, "-e", REPOSITORY)
+    extra = f"[{suite.extra}]" if suite.extra else ""
+    needed = [f"{suite.package}{extra}=={suite.version}", *suite.needs, "-e", REPOSITORY]
+    if suite.group:
+        needed += ["--group", f"{suite.sources / 'pyproject.toml'}:{suite.group}"]
+    _pip("--python", suite.python, "install", *needed)
     ready.touch()
 
 
 def _fetch(suite: Suite) -> None:
-    print(f"fetching the sources of {suite.name} {suite.version}")
+    print(f"fetching the sources of {suite.package} {suite.version}")
     CACHE.mkdir(parents=True, exist_ok=True)
-    exact = f"{suite.name}=={suite.version}"
-    _pip("download", "--no-deps", "--no-binary", suite.name, "--dest", CACHE, exact)
-    (archive,) = CACHE.glob(f"{suite.name}-{suite.version}.tar.gz")
+    exact = f"{suite.package}=={suite.version}"
+    _pip("download", "--no-deps", "--no-binary", suite.package, "--dest", CACHE, exact)
+    (archive,) = CACHE.glob(f"{suite.package}-{suite.version}.tar.gz")
     with tarfile.open(archive) as tar:
         tar.extractall(CACHE, filter="data")
+    for package in suite.hides:
+        shutil.rmtree(suite.sources / package)
 
 
 def _pip(*args: object) -> None:

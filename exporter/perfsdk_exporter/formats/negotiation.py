@@ -84,6 +84,17 @@ def choose_encoding(accept_encoding: str) -> str:
     return chosen
 
 
+def prefers_json(accept: str) -> bool:
+    """Whether an Accept header asks for JSON rather than for HTML.
+
+    By its name: who takes anything gets the page for people.
+    """
+    qualities: dict[str, float] = {}
+    for media_type, _, quality in _elements(accept):
+        qualities[media_type] = max(quality, qualities.get(media_type, 0.0))
+    return qualities.get("application/json", 0.0) > qualities.get("text/html", 0.0)
+
+
 def accepts_gzip(accept_encoding: str) -> bool:
     """Whether an Accept-Encoding header allows gzip."""
     qualities = dict(_codings(accept_encoding))

@@ -1,4 +1,4 @@
-"""Combines the snapshots of all processes into the families of one page; no input or output.
+"""Combines the snapshots of all processes into the families of all pages; no input or output.
 
 Counters and histograms sum over live and dead segments, gauges combine over live ones alone. A
 series with a value that no process writes never gets into a total: it is left out and reported.
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from perfsdk.store.description import PAGES
 from perfsdk_exporter.families import Family, Labels
 from perfsdk_exporter.segments.cells import gather, valid_totals
 from perfsdk_exporter.segments.descriptions import Agreement, LeftOut, agree, report_invalid
@@ -24,7 +25,7 @@ UNKNOWN = "(unknown)"
 
 
 class Aggregate(NamedTuple):
-    """The families of a page, and what is not on it."""
+    """The families, each with its page, and what is on none."""
 
     families: list[Family]
     left_out: list[LeftOut]
@@ -37,7 +38,7 @@ class Aggregator:
         self._tables: dict[str, _Table] = {}
 
     def aggregate(self, snapshots: Iterable[SegmentSnapshot], now: float) -> Aggregate:
-        """One page; `now` is seconds on the clock of `oldest` gauges."""
+        """All pages; `now` is seconds on the clock of `oldest` gauges."""
         left_out: list[LeftOut] = []
         tables, self._tables = self._tables, {}
         families = []
@@ -72,19 +73,28 @@ class _Table:
             help=metric.help,
             labels=agreement.labels,
             bounds=agreement.bounds,
+            page=metric.page,
         )
-        if metric.kind == "counter":
+        if metric.page not in PAGES:
+            _leave_out(agreement, left_out)
+        elif metric.kind == "counter":
             family.values.update(_add_counters(self.rows, agreement, left_out))
         elif metric.kind == "histogram":
             family.histograms.update(self._histograms.combine(agreement, left_out))
         elif metric.merge in MERGES:
             family.values.update(merge_gauges(self.rows, agreement, now, left_out))
         else:
-            left_out.extend(
-                LeftOut(m.snapshot.path, metric.name, "unsupported", len(m.group.series))
-                for m in agreement.members
-            )
+            _leave_out(agreement, left_out)
         return family
+
+
+def _leave_out(agreement: Agreement, left_out: list[LeftOut]) -> None:
+    """Report what a newer version wrote and this one cannot show."""
+    metric = agreement.metric
+    left_out.extend(
+        LeftOut(m.snapshot.path, metric.name, "unsupported", len(m.group.series), metric.page)
+        for m in agreement.members
+    )
 
 
 def _shape(agreement: Agreement) -> tuple[object, ...]:
@@ -103,7 +113,9 @@ def _described(
         for group in snapshot.groups:
             metric = group.metric
             if group.rejected:
-                left_out.append(LeftOut(snapshot.path, metric.name, "invalid", group.rejected))
+                left_out.append(
+                    LeftOut(snapshot.path, metric.name, "invalid", group.rejected, metric.page)
+                )
             if group.series and (snapshot.live or metric.kind != "gauge"):
                 described.setdefault(metric.name, []).append((snapshot, group))
     return described

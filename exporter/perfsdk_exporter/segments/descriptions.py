@@ -19,10 +19,10 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class LeftOut(NamedTuple):
-    """Series of one metric of one segment that the page does not show.
+    """Series of one metric of one segment that the page of the metric does not show.
 
     `conflict`: a newer process describes the metric in another way; `invalid`: a value or a
-    description that no process writes; `unsupported`: a merge rule of a newer version;
+    description that no process writes; `unsupported`: a merge rule or a page of a newer version;
     `clash`: another metric has the name of one of the samples (then there is no `path`).
     """
 
@@ -30,6 +30,7 @@ class LeftOut(NamedTuple):
     metric: str
     reason: Reason
     series: int
+    page: str = "metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ def agree(
     for snapshot, group in described:
         wider = _common_labels(labels, group.metric.labels)
         if wider is None or not _same_quantity(newest, group.metric):
-            left_out.append(LeftOut(snapshot.path, newest.name, "conflict", len(group.series)))
+            left_out.append(
+                LeftOut(snapshot.path, newest.name, "conflict", len(group.series), newest.page)
+            )
         else:
             labels = wider
             agreeing.append((snapshot, group))
@@ -96,7 +99,8 @@ def report_invalid(
     """Report the series of a segment that are not valid, if there are any."""
     invalid = len(valid) - int(np.count_nonzero(valid))
     if invalid:
-        left_out.append(LeftOut(snapshot.path, agreement.metric.name, "invalid", invalid))
+        metric = agreement.metric
+        left_out.append(LeftOut(snapshot.path, metric.name, "invalid", invalid, metric.page))
 
 
 def _same_quantity(one: MetricRecord, other: MetricRecord) -> bool:

@@ -28,7 +28,7 @@ td {{ overflow-wrap: anywhere }}
 </table>
 <ul>
 <li><a href="{telemetry_path}">Metrics</a></li>
-<li><a href="/-/healthy">Health</a></li>
+{queries}<li><a href="/-/healthy">Health</a></li>
 <li><a href="/-/ready">Readiness</a></li>
 </ul>
 </body>
@@ -36,8 +36,10 @@ td {{ overflow-wrap: anywhere }}
 """
 
 
-def render_landing_page(collection: Collection, telemetry_path: str) -> str:
-    """The landing page as HTML."""
+def render_landing_page(
+    collection: Collection, telemetry_path: str, *, with_queries: bool = False
+) -> str:
+    """The landing page as HTML; `with_queries`: the table of queries is served, too."""
     explanation = collection.explanation
     return _PAGE.format(
         version=escape(__version__),
@@ -46,5 +48,6 @@ def render_landing_page(collection: Collection, telemetry_path: str) -> str:
         else "",
         directory=escape(str(collection.directory or "none yet")),
         telemetry_path=escape(telemetry_path),
+        queries='<li><a href="/queries">Queries</a></li>\n' if with_queries else "",
         **collection.segments,
     )

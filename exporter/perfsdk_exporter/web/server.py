@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
@@ -18,6 +18,7 @@ from perfsdk_exporter.web.connections import Connections, Limits, note_phases, n
 from perfsdk_exporter.web.landing import render_landing_page
 from perfsdk_exporter.web.listening import address_of
 from perfsdk_exporter.web.protection import Protection
+from perfsdk_exporter.web.queries import OFF, prepare
 from perfsdk_exporter.web.refusals import RefusalError, Refusals
 from perfsdk_exporter.web.scraping import Scrapes, named, timeout_seconds
 
@@ -26,6 +27,10 @@ MAX_REQUESTS = 40
 
 SHUTDOWN_TIMEOUT_SECONDS = 1.0
 """How long a response that is being sent may take after the signal."""
+
+Begun = tuple[Iterator[bytes], bytes]
+"""All parts of a page but the first, and that one."""
+Begin = Callable[[web.Request, web.StreamResponse], Awaitable[Begun]]
 
 _SCRAPE_TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 _PROTECTION = web.AppKey("protection", Protection)
@@ -40,15 +45,17 @@ def make_application(
     *,
     max_requests: int = MAX_REQUESTS,
     protection: Protection | None = None,
+    with_queries: bool = False,
 ) -> web.Application:
     """All routes. HEAD is answered like GET, other methods by 405, other paths by 404.
 
-    `max_requests` 0 is no limit; without `protection` everybody is let in.
+    `max_requests` 0 is no limit; without `protection` everybody is let in; `with_queries`
+    switches the table of queries on.
     """
     refusals = Refusals()
     scrapes = Scrapes(collector, max_requests)
 
-    async def metrics(request: web.Request) -> web.StreamResponse:
+    async def send(request: web.Request, begin: Begin) -> web.StreamResponse:
         response = web.StreamResponse(headers={hdrs.VARY: "Accept, Accept-Encoding"})
         with scrapes.place():
             seconds = timeout_seconds(request.headers.get(_SCRAPE_TIMEOUT, ""))
@@ -71,17 +78,32 @@ def make_application(
                     request.transport.abort()
         return response
 
-    async def begin(
-        request: web.Request, response: web.StreamResponse
-    ) -> tuple[Iterator[bytes], bytes]:
+    async def begin_metrics(request: web.Request, response: web.StreamResponse) -> Begun:
         chosen = choose_format(",".join(request.headers.getall(hdrs.ACCEPT, [])))
-        encoding = choose_encoding(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, [])))
         response.headers[hdrs.CONTENT_TYPE] = chosen.content_type
-        if encoding != "identity":
-            response.headers[hdrs.CONTENT_ENCODING] = encoding
         families = [*(await scrapes.collect()).families, *own_families()]
         shown = named(families, request.query.getall("name[]", []))
-        chunks = iter(compress(chosen.render(shown), encoding))
+        return await first(request, response, chosen.render(shown))
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await send(request, begin_metrics)
+
+    async def queries(request: web.Request) -> web.StreamResponse:
+        if not with_queries:
+            raise web.HTTPNotFound(text=OFF)
+        return await send(request, begin_queries)
+
+    async def begin_queries(request: web.Request, response: web.StreamResponse) -> Begun:
+        write = prepare(request, response)
+        return await first(request, response, write(await scrapes.collect()))
+
+    async def first(
+        request: web.Request, response: web.StreamResponse, page: Iterator[bytes]
+    ) -> Begun:
+        encoding = choose_encoding(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, [])))
+        if encoding != "identity":
+            response.headers[hdrs.CONTENT_ENCODING] = encoding
+        chunks = iter(compress(page, encoding))
         return chunks, await scrapes.batch(chunks)
 
     def own_families() -> list[Family]:
@@ -90,7 +112,7 @@ def make_application(
     async def landing(_: web.Request) -> web.Response:
         with scrapes.place():
             collection = await scrapes.collect()
-        page = render_landing_page(collection, telemetry_path)
+        page = render_landing_page(collection, telemetry_path, with_queries=with_queries)
         return web.Response(text=page, content_type="text/html")
 
     async def healthy(_: web.Request) -> web.Response:
@@ -109,6 +131,7 @@ def make_application(
     add_access(application, protection, refusals)
     application.router.add_get(telemetry_path, metrics)
     application.router.add_get("/", landing)
+    application.router.add_get("/queries", queries)
     application.router.add_get("/-/healthy", healthy)
     application.router.add_get("/-/ready", ready)
     application.on_cleanup.append(close_threads)
