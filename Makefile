@@ -55,7 +55,7 @@ soak: $(VENV)/.dev ## five minutes of dying workers and killed exporters, a hund
 oldest: $(VENV)/.dev ## run the tests of FastAPI, Starlette and Django with the oldest supported versions
 	@$(VENV)/bin/python -m tests.oldest.run $(ARGS)
 
-transparency: $(VENV)/.dev ## run the own tests of Starlette and FastAPI bare and measured: none may differ
+transparency: $(VENV)/.dev ## run the own tests of other projects (starlette, asyncpg, ...) bare and measured: none may differ
 	@$(VENV)/bin/python -m tests.transparency.run $(ARGS)
 
 clean: ## remove the environment, caches and built files
