@@ -1,0 +1,103 @@
+"""Findings: counted by route, logged once by the sampler, allowed where they are meant."""
+
+import inspect
+import logging
+from typing import NamedTuple
+
+import pytest
+
+import perfsdk
+from perfsdk.catalog import FINDINGS
+from perfsdk.findings import ADVICE, MAX_WAITING, Findings, allowed
+from perfsdk.request import Queries
+from perfsdk.testing import Recording
+
+
+class Statement(NamedTuple):
+    """What findings show of one."""
+
+    system: str
+    summary: str
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Where the values go."""
+    with Recording(tmp_path / "recording") as recording:
+        yield recording
+
+
+def queries(*kinds, summary="SELECT ?"):
+    """A request with these findings in one statement."""
+    made = Queries()
+    statement = Statement("sqlite", summary)
+    made.findings = {(statement, kind): "shop.py:7 in page" for kind in kinds}
+    return made
+
+
+def test_every_kind_has_an_advice():
+    """And there is none for what is no kind."""
+    assert set(FINDINGS) == set(ADVICE)
+
+
+def test_they_are_counted_by_route_and_logged_once(recording, caplog):
+    """The log comes with the sample: it names the route, the line, the statement, and the cure."""
+    findings = Findings(recording.recorder)
+    told = []
+    findings.tell = lambda statement, kind, route: told.append((statement.summary, kind, route))
+    for _ in range(3):
+        findings.record("/orders", queries("n_plus_one", "slow"))
+    assert [] == caplog.records
+    with caplog.at_level(logging.WARNING):
+        recording.recorder.sample()
+        findings.record("/orders", queries("slow"))
+        recording.recorder.sample()
+    assert 2 == len(caplog.messages)
+    for part in ("n_plus_one", "/orders", "shop.py:7 in page", "SELECT ?", ADVICE["n_plus_one"]):
+        assert part in caplog.messages[0]
+    name = "db_client_query_findings_total"
+    assert 3 == recording.value(name, kind="n_plus_one", http_route="/orders")
+    assert 4 == recording.value(name, kind="slow", db_system_name="sqlite")
+    assert ("SELECT ?", "slow", "/orders") == told[-1]
+
+
+def test_what_waits_for_the_log_is_bounded(recording, caplog):
+    """The newest are logged."""
+    findings = Findings(recording.recorder)
+    for number in range(MAX_WAITING * 2):
+        findings.record("/", queries("slow", summary=f"SELECT a{number}"))
+    with caplog.at_level(logging.WARNING):
+        recording.recorder.sample()
+    assert MAX_WAITING == len(caplog.messages)
+
+
+@pytest.mark.parametrize("kinds", [(), ("n+1",), ("slow", "fast")])
+def test_kinds_that_do_not_exist_are_refused(kinds):
+    """With the names of all that do."""
+    with pytest.raises(ValueError, match=r"allow: .* is not one of n_plus_one, "):
+        perfsdk.allow(*kinds)
+
+
+def test_allowing_in_a_block_and_in_a_function():
+    """It adds to what is allowed outside, and ends with the block."""
+
+    @perfsdk.allow("slow")
+    def function(value):
+        return allowed.get(), value
+
+    with perfsdk.allow("n_plus_one"):
+        assert ({"n_plus_one", "slow"}, 7) == function(7)
+        assert {"n_plus_one"} == allowed.get()
+    assert frozenset() == allowed.get()
+    assert "function" == function.__name__
+
+
+async def test_allowing_in_a_coroutine_function():
+    """It stays one."""
+
+    @perfsdk.allow("slow")
+    async def function():
+        return allowed.get()
+
+    assert inspect.iscoroutinefunction(function)
+    assert {"slow"} == await function()
