@@ -79,6 +79,7 @@ def _package(file: str) -> str:
 
 def _shown(frame: FrameType) -> str:
     file = frame.f_code.co_filename
-    roots = [root for root in sys.path if root and file.startswith(os.path.join(root, ""))]
+    paths = map(os.path.abspath, sys.path)  # an empty one is the working directory
+    roots = [root for root in paths if file.startswith(os.path.join(root, ""))]
     short = os.path.relpath(file, max(roots, key=len)) if roots else file
     return f"{short}:{frame.f_lineno} in {frame.f_code.co_name}"

@@ -381,7 +381,7 @@ class Recorder:
                 guard.failed("recorder.sample")
         gauge = self.gauge(SERIES)
         for name, family in list(self._families.items()):
-            if family:
+            if family and family.metric.page == "metrics":
                 gauge.set((name,), float(len(family)))
 
     def _family(self, kind: type[F], metric: Metric) -> F:
