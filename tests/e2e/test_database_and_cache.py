@@ -104,9 +104,9 @@ def check_components(shown):
             pairs = dict(labels)
             components.setdefault(pairs["http_route"], set()).add(pairs["component"])
     expected = {
-        "/orders": {"app", "db"},
-        "/orders/{order_id}": {"app", "db"},
-        "/prices/{item_id}": {"app", "db", "cache"},
+        "/orders": {"app", "db", "pool_wait"},
+        "/orders/{order_id}": {"app", "db", "pool_wait"},
+        "/prices/{item_id}": {"app", "db", "cache", "pool_wait"},
         "/stock/{name}": {"app", "cache"},
         "/stock": {"app", "cache"},
     }
