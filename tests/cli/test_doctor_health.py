@@ -46,7 +46,7 @@ def test_the_status_of_each_library_is_told(recorder, capsys):
     info.set(("sqlite3", "3.40.1", "active"), 1.0)
     report, problems = examine_files(capsys)
     assert "3.40.1 active 1 worker" == report.row("sqlite3")
-    assert "imported: cachetools" == report.row("not")
+    assert report.row("not").startswith("imported: aiosqlite, asyncpg, ")
     assert [
         "redis 99.1 is not known and not measured; update perfsdk, or install one that it knows",
         "sqlalchemy 2.0.1 could not be measured; the application's log says why, please report it",
@@ -146,8 +146,8 @@ def test_what_instrument_would_refuse_is_told(recorder, capsys, monkeypatch):
     """A setting that can be read and yet cannot work, by asking `instrument` itself."""
     monkeypatch.setenv("PERFSDK_DISABLED_INTEGRATIONS", "rediss")
     _, problems = examine_files(capsys)
-    wanted = "disabled_integrations: rediss is not one of cachetools, redis, sqlalchemy, sqlite3"
-    assert [wanted] == problems
+    (problem,) = problems
+    assert problem.startswith("disabled_integrations: rediss is not one of aiosqlite, asyncpg, ")
 
 
 def test_perfsdk_turned_off_is_a_problem(recorder, capsys, monkeypatch):
