@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections import deque
 from collections.abc import Callable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -52,10 +52,11 @@ class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
             what = ", ".join(map(repr, unknown)) or "nothing"
             raise ValueError(f"allow: {what} is not one of {', '.join(FINDINGS)}")
         self._kinds = frozenset(kinds)
-        self._tokens: list[Token[frozenset[str]]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(allowed.set(allowed.get() | self._kinds))
+        before = allowed.get()
+        _entered.set((*_entered.get(), (self, before)))
+        allowed.set(before | self._kinds)
 
     def __exit__(
         self,
@@ -63,7 +64,12 @@ class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        allowed.reset(self._tokens.pop())
+        # By value: several tasks may be in one block, and a generator may be entered in another
+        # context than it is left in. There is nothing to take back there.
+        entered = _entered.get()
+        if entered and entered[-1][0] is self:
+            _entered.set(entered[:-1])
+            allowed.set(entered[-1][1])
 
     def __call__(self, function: F) -> F:
         """Decorate a function or coroutine function."""
@@ -86,6 +92,11 @@ class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
 
 allowed: ContextVar[frozenset[str]] = ContextVar("perfsdk_allowed", default=frozenset())
 """Kinds of findings that the running code leaves out."""
+
+_entered: ContextVar[tuple[tuple[allow, frozenset[str]], ...]] = ContextVar(
+    "perfsdk_allow_entered", default=()
+)
+"""The blocks that the running code is in, each with what was allowed before it."""
 
 
 class Findings:

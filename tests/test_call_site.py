@@ -5,6 +5,7 @@ import threading
 
 import greenlet
 
+from perfsdk import call_site as module
 from perfsdk.call_site import call_site
 
 DRIVER = "import sys\n\n\ndef call():\n    return sys._getframe()\n"
@@ -60,6 +61,16 @@ async def test_in_coroutines():
         return call_site(sys._getframe(1))
 
     assert "in test_in_coroutines" in await asked()
+
+
+def test_files_that_are_remembered_are_bounded(tmp_path, monkeypatch):
+    """As with templates, of which each is compiled to a file of its own."""
+    monkeypatch.setattr(module, "MAX_FILES", 10)
+    monkeypatch.setattr(module, "_is_application", {})
+    for number in range(25):
+        frame = installed(tmp_path, f"driver{number}", DRIVER)["call"]()
+        assert "in test_files_that_are_remembered" in call_site(frame)
+        assert len(module._is_application) <= 10
 
 
 def test_nothing_is_known(tmp_path):

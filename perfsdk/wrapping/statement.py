@@ -19,9 +19,16 @@ from perfsdk.wrapping.statements import RETURNS_ROWS
 
 MAX_REPEATED = 500
 """Statements of one request that are looked at for repetition."""
+MAX_FINDINGS = 500
+"""Findings of one request, each in another statement or of another kind."""
 MANY_ROWS = 1000
 LARGE_RESULT_ROWS = 10_000
 WIDE_COLUMNS = 30
+
+_PARAMETERS = ("params", "vars", "args", "parameters")
+"""What drivers call the parameters of a statement when they are given by name."""
+
+_PLAIN = (tuple, list, dict)
 
 _NOT_COUNTED = object()
 """In place of the repetition of a statement that writes."""
@@ -96,7 +103,8 @@ class Statement(Operation):
     @property
     def returns_rows(self) -> bool:
         """Whether rows come back, not only a number of rows affected."""
-        return self.labels[2] in RETURNS_ROWS or " RETURNING " in self.shape.text.upper()
+        known = self.shape.returns_rows
+        return self.labels[2] in RETURNS_ROWS if known is None else known
 
     def end(
         self,
@@ -136,13 +144,13 @@ class Statement(Operation):
                 self._look_first(account, started, ended)
             elif known is not _NOT_COUNTED:
                 index = self.parameters
-                parameters = args[index] if len(args) > index else kwargs
+                parameters = args[index] if len(args) > index else _by_name(kwargs)
                 text = args[index - 1] if len(args) >= index else None
                 if kind := known.again(started, ended, text, parameters):
                     self._found(kind, _queries(account))
             if seconds >= self.slow_seconds:
                 self._found("slow", _queries(account))
-            if self.offset is not None and self._skips_many(args):
+            if self.offset is not None and self._skips_many(args, kwargs):
                 self._found("deep_offset", _queries(account))
         except Exception:
             guard.failed("statement.end")
@@ -191,18 +199,20 @@ class Statement(Operation):
         """Look for what the first call in a request shows."""
         queries = _queries(account)
         if len(queries.repeated) < MAX_REPEATED:
-            reads = self.labels[2] in RETURNS_ROWS
+            reads = self.labels[2] in RETURNS_ROWS and self.returns_rows
             queries.repeated[self] = Repetition(started, ended) if reads else _NOT_COUNTED
         for kind in self.shape.suspicions:
             self._found(kind, queries)
         if self.blocks and _get_running_loop() is not None:
             self._found("blocking_in_loop", queries)
 
-    def _skips_many(self, args: Args) -> bool:
-        if len(args) <= self.parameters:
-            return False
+    def _skips_many(self, args: Args, kwargs: Kwargs) -> bool:
+        index = self.parameters
+        parameters: Any = args[index] if len(args) > index else _by_name(kwargs)
+        if type(parameters) not in _PLAIN:
+            return False  # to look into it would run the application's code
         try:
-            skipped = args[self.parameters][self.offset]
+            skipped = parameters[self.offset]
         except (IndexError, KeyError, TypeError):
             return False
         return isinstance(skipped, int) and skipped > DEEP_OFFSET
@@ -210,8 +220,14 @@ class Statement(Operation):
     def _found(self, kind: str, queries: Queries) -> None:
         """Note a finding, once a request."""
         key = self, kind
-        if key not in queries.findings and kind not in allowed.get():
-            queries.findings[key] = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+        findings = queries.findings
+        if key in findings or len(findings) >= MAX_FINDINGS or kind in allowed.get():
+            return
+        findings[key] = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+
+
+def _by_name(kwargs: Kwargs) -> Any:
+    return next((kwargs[name] for name in _PARAMETERS if name in kwargs), None)
 
 
 def _queries(account: Account) -> Queries:
