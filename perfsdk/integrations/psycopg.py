@@ -13,13 +13,13 @@ answers come later, and for `stream`. In pipeline mode the time is that of sendi
 import functools
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from time import perf_counter
 from typing import Any
 
 from perfsdk import guard
 from perfsdk.recorder import Recorder
-from perfsdk.request import DB, counted, current
-from perfsdk.wrapping.calls import Args, Kwargs, timed, timed_coroutine
+from perfsdk.request import DB, counted
+from perfsdk.wrapping.batches import timed_batch, timed_coroutine_batch
+from perfsdk.wrapping.calls import Args, Kwargs, begin, timed, timed_coroutine
 from perfsdk.wrapping.dbapi import Databases, Operations
 from perfsdk.wrapping.patches import Patches
 from perfsdk.wrapping.statement import Statement
@@ -36,14 +36,15 @@ Call = Callable[..., Any]
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure every class of cursors, those of the application's connections included."""
     connections = Connections(module, recorder)
-    execute, batch = connections.find, connections.find_batch
+    execute = connections.find
     declare = connections.find_declared
     patches.replace(module.Cursor, "execute", timed(DB, execute))
     patches.replace(module.ServerCursor, "execute", timed(DB, declare))
     patches.replace(module.AsyncCursor, "execute", timed_coroutine(DB, execute))
     patches.replace(module.AsyncServerCursor, "execute", timed_coroutine(DB, declare))
-    patches.replace(module.Cursor, "executemany", timed(DB, batch))
-    patches.replace(module.AsyncCursor, "executemany", timed_coroutine(DB, batch))
+    patches.replace(module.Cursor, "executemany", timed_batch(execute, "params_seq"))
+    batch = timed_coroutine_batch(execute, "params_seq")
+    patches.replace(module.AsyncCursor, "executemany", batch)
     patches.replace(module.Cursor, "stream", functools.partial(_stream, connections))
     patches.replace(module.AsyncCursor, "stream", functools.partial(_stream_async, connections))
     # What sync and asynchronous cursors share: a generator of what is to be sent and awaited.
@@ -84,14 +85,6 @@ class Connections:
     def find_fetch(self, cursor: Any) -> Statement | None:
         """The FETCH of a server-side cursor."""
         return self.operations(cursor).fixed("FETCH", self._declared.get(cursor))
-
-    def find_batch(self, cursor: Any, args: Args, kwargs: Kwargs) -> Statement | None:
-        """The same of `executemany(query, params_seq)`."""
-        statement = self.find(cursor, args, kwargs)
-        sets = args[1] if len(args) > 1 else kwargs.get("params_seq")
-        if statement is not None and isinstance(sets, (list, tuple)):
-            statement.sent(len(sets))
-        return statement
 
     def statement(self, cursor: Any, query: Any) -> Statement | None:
         """The statement of a query in any form that the library takes."""
@@ -143,9 +136,7 @@ def _fetch(connections: Connections, wrapped: Call) -> Call:
         statement = _fetch_statement(connections, self)
         if statement is None:
             return (yield from wrapped(self, num))
-        account, started = current.get(), perf_counter()
-        if account is not None and (events := account.events) is not None:
-            events.append((started, DB))
+        account, started = begin(DB)
         try:
             rows = yield from wrapped(self, num)
         except BaseException as error:
@@ -224,12 +215,8 @@ def _begin_copy_async(wrapped: Call) -> Call:
 
 
 def _begin(copy: Any) -> None:
-    account, started = current.get(), perf_counter()
-    if counted.get() & BIT:
-        return
-    copy._perfsdk_begun = account, started  # noqa: SLF001 - our own
-    if account is not None and (events := account.events) is not None:
-        events.append((started, DB))
+    if not counted.get() & BIT:
+        copy._perfsdk_begun = begin(DB)  # noqa: SLF001 - our own
 
 
 def _end_copy(connections: Connections, wrapped: Call) -> Call:

@@ -162,6 +162,17 @@ def timed_coroutine(component: int, find: Find, inspect: Inspect | None = None) 
     return make
 
 
+def begin(component: int) -> tuple[Account | None, float]:
+    """The account of the request, in which a call begins, and when; for `Operation.end`.
+
+    What a wrapper that is not `timed` calls: one around a block, or inside a generator.
+    """
+    account, started = current.get(), perf_counter()
+    if account is not None and (events := account.events) is not None:
+        events.append((started, component))
+    return account, started
+
+
 def silent(component: int) -> Make:
     """A maker of wrappers for what a library does on its own account: nothing in it counts."""
     bit = 1 << component

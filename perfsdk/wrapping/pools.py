@@ -4,12 +4,13 @@ import functools
 import weakref
 from collections.abc import Awaitable, Callable
 from time import perf_counter
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from perfsdk import catalog, guard
 from perfsdk.recorder import Recorder
-from perfsdk.request import DB, FOLD_AT, POOL_WAIT, Account, counted, current
-from perfsdk.wrapping.calls import Args, Call, Kwargs, Make, leave_layer
+from perfsdk.request import DB, FOLD_AT, POOL_WAIT, counted
+from perfsdk.wrapping.calls import Args, Call, Kwargs, Make, begin, leave_layer
 
 MAX_POOLS = 1000
 """Pools that are looked at; more are left out."""
@@ -141,18 +142,8 @@ def waiting(find_pool: FindPool, timeouts: tuple[type[BaseException], ...]) -> M
             pool = _find(find_pool, args, kwargs)
             if pool is None:
                 return wrapped(*args, **kwargs)
-            account = current.get()
-            token = counted.set(counted.get() | _BIT)
-            started = _begin(account)
-            try:
-                result = wrapped(*args, **kwargs)
-            except BaseException as error:
-                leave_layer(token)
-                _end(pool, account, started, timed_out=isinstance(error, timeouts))
-                raise
-            leave_layer(token)
-            _end(pool, account, started)
-            return result
+            with _Waiting(pool, timeouts):
+                return wrapped(*args, **kwargs)
 
         return call
 
@@ -168,22 +159,47 @@ def waiting_coroutine(find_pool: FindPool, timeouts: tuple[type[BaseException], 
             pool = _find(find_pool, args, kwargs)
             if pool is None:
                 return await wrapped(*args, **kwargs)
-            account = current.get()
-            token = counted.set(counted.get() | _BIT)
-            started = _begin(account)
-            try:
-                result = await wrapped(*args, **kwargs)
-            except BaseException as error:
-                leave_layer(token)
-                _end(pool, account, started, timed_out=isinstance(error, timeouts))
-                raise
-            leave_layer(token)
-            _end(pool, account, started)
-            return result
+            with _Waiting(pool, timeouts):
+                return await wrapped(*args, **kwargs)
 
         return call
 
     return make
+
+
+class _Waiting:
+    """The block in which somebody waits for a connection."""
+
+    __slots__ = ("_account", "_pool", "_started", "_timeouts", "_token")
+
+    def __init__(self, pool: Pool, timeouts: tuple[type[BaseException], ...]) -> None:
+        self._pool = pool
+        self._timeouts = timeouts
+
+    def __enter__(self) -> None:
+        self._token = counted.set(counted.get() | _BIT)
+        self._account, self._started = begin(POOL_WAIT)
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        leave_layer(self._token)
+        ended = perf_counter()
+        try:
+            account = self._account
+            if account is not None and (events := account.events) is not None:
+                events.append((ended, -POOL_WAIT))
+                if len(events) >= FOLD_AT:
+                    account.fold()
+            if isinstance(error, self._timeouts):
+                self._pool.timed_out()
+            else:
+                self._pool.waited(ended - self._started)
+        except Exception:
+            guard.failed("pools.end")
 
 
 def pool_name(host: object, port: object, namespace: object) -> str:
@@ -203,25 +219,3 @@ def _find(find_pool: FindPool, args: Args, kwargs: Kwargs) -> Pool | None:
     except Exception:
         guard.failed("pools.find")
         return None
-
-
-def _begin(account: Account | None) -> float:
-    started = perf_counter()
-    if account is not None and (events := account.events) is not None:
-        events.append((started, POOL_WAIT))
-    return started
-
-
-def _end(pool: Pool, account: Account | None, started: float, *, timed_out: bool = False) -> None:
-    ended = perf_counter()
-    try:
-        if account is not None and (events := account.events) is not None:
-            events.append((ended, -POOL_WAIT))
-            if len(events) >= FOLD_AT:
-                account.fold()
-        if timed_out:
-            pool.timed_out()
-        else:
-            pool.waited(ended - started)
-    except Exception:
-        guard.failed("pools.end")

@@ -1,9 +1,7 @@
 """How often one request runs one statement, one after the other, and whether it asks the same."""
 
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 REPEATED_CALLS, REPEATED_SECONDS = 5, 0.05
 """So often, and for so long together, a statement runs again and again."""
@@ -12,7 +10,9 @@ REPEATED_CALLS_AT_ONCE = 20
 MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
-_PLAIN = frozenset({str, bytes, int, float, bool, type(None), Decimal, date, datetime, UUID})
+_PLAIN = frozenset({str, bytes, int, float, bool, type(None), date, datetime})
+_PLAIN_BY_NAME = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
+"""By module and name: to import them would cost every application at its start."""
 _SEVERAL = object()
 """In place of the parameters of a statement that ran with several."""
 
@@ -62,6 +62,11 @@ def _digest(text: Any, parameters: Any) -> Any:
         parameters = ()
     if type(parameters) not in (tuple, list) or len(parameters) > MAX_COMPARED:
         return _SEVERAL
-    if type(text) is not str or not _PLAIN.issuperset(map(type, parameters)):
+    if type(text) is not str or not all(map(_is_plain, parameters)):
         return _SEVERAL
     return hash((text, *parameters))
+
+
+def _is_plain(value: Any) -> bool:
+    kind = type(value)
+    return kind in _PLAIN or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME
