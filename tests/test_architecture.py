@@ -28,7 +28,6 @@ LONG_FOR_A_REASON = {
     "perfsdk/frameworks/exchange.py": "the hot path: what a request costs is read in one place",
     "perfsdk/frameworks/http_server.py": "the hot path: calls between files would cost",
     "perfsdk/instrumentation.py": "the composition root: all parts meet here and nowhere else",
-    "perfsdk/integrations/psycopg.py": "one library whole: both kinds of cursors, COPY, streams",
     "perfsdk/recorder.py": "the hot path: calls between files would cost what it saves",
 }
 

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 from perfsdk import guard
+from perfsdk.integrations import psycopg_copy
 from perfsdk.recorder import Recorder
 from perfsdk.request import DB, counted
 from perfsdk.wrapping.batches import timed_batch, timed_coroutine_batch
@@ -51,13 +52,7 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     for mixin in module.ServerCursor.__mro__:
         if "_fetch_gen" in vars(mixin):
             patches.replace(mixin, "_fetch_gen", functools.partial(_fetch, connections))
-    for copy, enter, leave, make in (
-        (module.Copy, "__enter__", "__exit__", _end_copy),
-        (module.AsyncCopy, "__aenter__", "__aexit__", _end_copy_async),
-    ):
-        begin = _begin_copy if copy is module.Copy else _begin_copy_async
-        patches.replace(copy, enter, begin)
-        patches.replace(copy, leave, functools.partial(make, connections))
+    psycopg_copy.patch(module, patches, connections.statement)
     patches.on_undo(connections.stop)
 
 
@@ -194,67 +189,3 @@ def _stream_async(connections: Connections, wrapped: Call) -> Call:
 
     _one = timed_coroutine(DB, connections.find)(one)
     return stream
-
-
-def _begin_copy(wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    def enter(self: Any) -> Any:
-        _begin(self)
-        return wrapped(self)
-
-    return enter
-
-
-def _begin_copy_async(wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    async def enter(self: Any) -> Any:
-        _begin(self)
-        return await wrapped(self)
-
-    return enter
-
-
-def _begin(copy: Any) -> None:
-    if not counted.get() & BIT:
-        copy._perfsdk_begun = begin(DB)  # noqa: SLF001 - our own
-
-
-def _end_copy(connections: Connections, wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    def leave(self: Any, exc_type: Any, exc_val: Any, exc_tb: Any) -> Any:
-        try:
-            result = wrapped(self, exc_type, exc_val, exc_tb)
-        except BaseException as error:
-            _copied(connections, self, error)
-            raise
-        _copied(connections, self, exc_val)
-        return result
-
-    return leave
-
-
-def _end_copy_async(connections: Connections, wrapped: Call) -> Call:
-    @functools.wraps(wrapped)
-    async def leave(self: Any, exc_type: Any, exc_val: Any, exc_tb: Any) -> Any:
-        try:
-            result = await wrapped(self, exc_type, exc_val, exc_tb)
-        except BaseException as error:
-            _copied(connections, self, error)
-            raise
-        _copied(connections, self, exc_val)
-        return result
-
-    return leave
-
-
-def _copied(connections: Connections, copy: Any, error: BaseException | None) -> None:
-    begun = vars(copy).pop("_perfsdk_begun", None)
-    if begun is None:
-        return
-    try:
-        statement = connections.statement(copy.cursor, copy.cursor._query.query)  # noqa: SLF001 - the only place that has it
-        if statement is not None:
-            account, started = begun
-            statement.end(account, started, (), {}, None, error)
-    except Exception:
-        guard.failed("psycopg.copied")

@@ -90,8 +90,8 @@ class IntegrationContract:
     async def module(self):
         """The library, used once: what it loads lazily is there before anything is compared."""
         module = import_module(self.library)
-        async with _entered(self.client()) as client:
-            await _settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            await settled(self.succeed(client))
             await self._failure(client)
         return module
 
@@ -111,26 +111,26 @@ class IntegrationContract:
     async def test_a_success_is_observed_once(self, recording, patch):
         """One call is one observation, with the labels of that call and no error."""
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             before = self._count(recording)
-            await _settled(self.succeed(client))
+            await settled(self.succeed(client))
             assert before + 1 == self._count(recording)
             assert recording.count(self.metric, **self.labels, error_type="") > 0
 
     async def test_the_result_is_the_library_s_own(self, recording, patch):
         """Measured or not, a call gives the same."""
-        async with _entered(self.client()) as client:
-            assert self.result == await _settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            assert self.result == await settled(self.succeed(client))
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
-            assert self.result == await _settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            assert self.result == await settled(self.succeed(client))
 
     async def test_a_failure_is_observed_once_and_raised_as_it_is(self, recording, patch):
         """The application gets the same exception object that the library raised."""
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             bare = self.original(await self._failure(client))
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             before = self._count(recording)
             with _exceptions_in_our_frames() as seen:
                 error = await self._failure(client)
@@ -147,34 +147,34 @@ class IntegrationContract:
         patch(recording.recorder)
         changed = self._snapshot()
         patch(recording.recorder)
-        assert [] == _differences(changed, self._snapshot())
-        async with _entered(self.client()) as client:
+        assert [] == differences(changed, self._snapshot())
+        async with entered(self.client()) as client:
             before = self._count(recording)
-            await _settled(self.succeed(client))
+            await settled(self.succeed(client))
             assert before + 1 == self._count(recording)
 
     async def test_undo_restores_the_library_exactly(self, recording, patch):
         """Each class and module holds the identical objects again, and nothing is measured."""
         before = self._snapshot()
         patches = patch(recording.recorder)
-        assert [] != _differences(before, self._snapshot())
-        async with _entered(self.client()) as client:
-            await _settled(self.succeed(client))
+        assert [] != differences(before, self._snapshot())
+        async with entered(self.client()) as client:
+            await settled(self.succeed(client))
             counted = self._count(recording)
             patches.undo()
-            assert [] == _differences(before, self._snapshot())
-            assert self.result == await _settled(self.succeed(client))
-        async with _entered(self.client()) as client:
-            assert self.result == await _settled(self.succeed(client))
+            assert [] == differences(before, self._snapshot())
+            assert self.result == await settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            assert self.result == await settled(self.succeed(client))
         assert counted == self._count(recording)
 
     async def test_a_second_patch_after_undo_measures_again(self, recording, patch):
         """Nothing of the first time is in the way."""
         patch(recording.recorder).undo()
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             before = self._count(recording)
-            await _settled(self.succeed(client))
+            await settled(self.succeed(client))
             assert before + 1 == self._count(recording)
 
     @pytest.mark.usefixtures("swallow_errors")
@@ -184,8 +184,8 @@ class IntegrationContract:
         errors = []
         guard.count_error = errors.append
         patch(BrokenRecorder(what))
-        async with _entered(self.client()) as client:
-            assert self.result == await _settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            assert self.result == await settled(self.succeed(client))
             assert [] != errors
             error = await self._failure(client)
         assert self.error_type == type(self.original(error)).__name__
@@ -196,9 +196,9 @@ class IntegrationContract:
         for measured in (False, True):
             if measured:
                 patch(recording.recorder)
-            async with _entered(self.client()) as client:
-                async with _entered(self.watch(client)) as calls:
-                    await _settled(self.succeed(client))
+            async with entered(self.client()) as client:
+                async with entered(self.watch(client)) as calls:
+                    await settled(self.succeed(client))
                     await self._failure(client)
                 seen.append(list(calls))
         assert [] != seen[0]
@@ -207,21 +207,21 @@ class IntegrationContract:
     async def test_works_inside_with(self, recording, patch):
         """A call inside the library's own context manager is observed once."""
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             before = recording.count(self.metric, **self.labels)
-            assert self.result == await _settled(self.succeed_inside_with(client))
+            assert self.result == await settled(self.succeed_inside_with(client))
             assert before + 1 == recording.count(self.metric, **self.labels)
 
     async def test_labels_come_from_a_bounded_set(self, recording, patch):
         """Keys, literals and parameters make no series."""
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
-            await _settled(self.succeed(client))
+        async with entered(self.client()) as client:
+            await settled(self.succeed(client))
             await self._failure(client)
-            await _settled(self.vary(client, 0))
+            await settled(self.vary(client, 0))
             series = recording.series(self.metric)
             for number in range(1, 30):
-                await _settled(self.vary(client, number))
+                await settled(self.vary(client, number))
         assert series == recording.series(self.metric)
         for labels in series:
             assert labels.keys() == self.bounded.keys()
@@ -230,15 +230,15 @@ class IntegrationContract:
 
     async def test_clients_made_before_and_after_are_measured(self, recording, patch):
         """It does not matter which came first, the client or `instrument`."""
-        async with _entered(self.client()) as existing:
+        async with entered(self.client()) as existing:
             patch(recording.recorder)
             before = self._count(recording)
-            assert self.result == await _settled(self.succeed(existing))
+            assert self.result == await settled(self.succeed(existing))
             expected = 0 if self.existing_clients_are_not_measured else 1
             assert before + expected == self._count(recording)
-            async with _entered(self.client()) as later:
+            async with entered(self.client()) as later:
                 before = self._count(recording)
-                await _settled(self.succeed(later))
+                await settled(self.succeed(later))
                 assert before + 1 == self._count(recording)
 
     def test_patched_callables_look_the_same(self, recording, patch):
@@ -246,23 +246,23 @@ class IntegrationContract:
         before = self._snapshot()
         patch(recording.recorder)
         after = self._snapshot()
-        changed = _differences(before, after)
+        changed = differences(before, after)
         assert [] != changed
         for owner, name in changed:
             was, now = getattr(owner, name, None), after[owner][name]
             was = before[owner].get(name, was)
             if not callable(was):
                 continue
-            assert _looks(was) == _looks(now), f"{owner}.{name}"
+            assert looks(was) == looks(now), f"{owner}.{name}"
 
     async def test_time_and_calls_flow_into_the_request(self, recording, patch):
         """The account of a request has one call of the component, and its time."""
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             account = Account(perf_counter())
             token = current.set(account)
             try:
-                await _settled(self.succeed(client))
+                await settled(self.succeed(client))
             finally:
                 current.reset(token)
             ended = perf_counter()
@@ -280,7 +280,7 @@ class IntegrationContract:
 
     async def _failure(self, client):
         try:
-            await _settled(self.fail(client))
+            await settled(self.fail(client))
         except Exception as error:
             return error
         pytest.fail("the call succeeded")
@@ -296,7 +296,7 @@ class AsyncIntegrationContract(IntegrationContract):
     async def test_a_cancelled_call_is_observed_and_stays_cancelled(self, recording, patch):
         """The cancellation propagates; the call is observed with error_type `CancelledError`."""
         patch(recording.recorder)
-        async with _entered(self.client()) as client:
+        async with entered(self.client()) as client:
             account = Account(perf_counter())
             token = current.set(account)
             task = asyncio.ensure_future(self.hang(client))
@@ -366,12 +366,12 @@ class _BrokenSeries:
     observe = set = add
 
 
-async def _settled(value):
+async def settled(value):
     return await value if inspect.isawaitable(value) else value
 
 
 @asynccontextmanager
-async def _entered(manager):
+async def entered(manager):
     if hasattr(manager, "__aenter__"):
         async with manager as value:
             yield value
@@ -398,7 +398,7 @@ def _exceptions_in_our_frames():
         sys.settrace(before)
 
 
-def _differences(before, after):
+def differences(before, after):
     """Where two snapshots hold other objects."""
     missing = object()
     return [
@@ -409,7 +409,7 @@ def _differences(before, after):
     ]
 
 
-def _looks(function):
+def looks(function):
     try:
         signature = str(inspect.signature(function))
     except ValueError:  # of a function written in C that does not tell

@@ -1,9 +1,12 @@
 """What every integration of a database promises besides the contract of all integrations."""
 
 from perfsdk.request import DB, Account, counted, current
-from tests.integrations.contract import AsyncIntegrationContract, IntegrationContract
-from tests.integrations.contract import _entered as entered
-from tests.integrations.contract import _settled as settled
+from tests.integrations.contract import (
+    AsyncIntegrationContract,
+    IntegrationContract,
+    entered,
+    settled,
+)
 
 DURATION = "db_client_operation_duration_seconds"
 ROWS = "db_client_response_returned_rows"
@@ -114,3 +117,26 @@ class DatabaseContract(IntegrationContract):
 
 class AsyncDatabaseContract(DatabaseContract, AsyncIntegrationContract):
     """The same for a driver whose calls are awaited."""
+
+
+def counts(recording):
+    """Operations by verb and table."""
+    return {
+        (labels["db_operation_name"], labels["db_collection_name"]): recording.count(
+            DURATION, **labels
+        )
+        for labels in recording.series(DURATION)
+    }
+
+
+def pool_figures(recording):
+    """What a sample shows of all pools: used, idle, max, idle_min, pending."""
+    recording.recorder.sample()
+    name = "db_client_connection"
+    return (
+        recording.value(f"{name}s", db_client_connection_state="used"),
+        recording.value(f"{name}s", db_client_connection_state="idle"),
+        recording.value(f"{name}_max"),
+        recording.value(f"{name}_idle_min"),
+        recording.value(f"{name}_pending_requests"),
+    )

@@ -8,7 +8,7 @@ import pytest
 from perfsdk.integrations import asyncpg as integration
 from perfsdk.request import DB, counted
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.database_contract import DURATION, ROWS, AsyncDatabaseContract
+from tests.integrations.database_contract import DURATION, ROWS, AsyncDatabaseContract, counts
 
 SELECT = "SELECT name FROM items WHERE id = $1"
 SYSTEM = {"db_system_name": "postgresql", "db_namespace": "shop"}
@@ -125,16 +125,6 @@ async def connection(postgresql, patched):
     counted.reset(token)
     yield connection
     await connection.close()
-
-
-def counts(recording):
-    """Operations by verb and table."""
-    return {
-        (labels["db_operation_name"], labels["db_collection_name"]): recording.count(
-            DURATION, **labels
-        )
-        for labels in recording.series(DURATION)
-    }
 
 
 async def test_every_entry_point_is_one_operation(connection, patched):

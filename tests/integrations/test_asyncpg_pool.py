@@ -10,7 +10,7 @@ from perfsdk.integrations import asyncpg as statements
 from perfsdk.integrations import asyncpg_pool as integration
 from perfsdk.request import POOL_WAIT, Account, current
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.database_contract import DURATION
+from tests.integrations.database_contract import DURATION, pool_figures
 
 
 @pytest.fixture
@@ -23,26 +23,13 @@ def patched(recording):
     patches.undo()
 
 
-def figures(recording):
-    """What a sample shows of the pools: used, idle, max, idle_min, pending."""
-    recording.recorder.sample()
-    name = "db_client_connection"
-    return (
-        recording.value(f"{name}s", db_client_connection_state="used"),
-        recording.value(f"{name}s", db_client_connection_state="idle"),
-        recording.value(f"{name}_max"),
-        recording.value(f"{name}_idle_min"),
-        recording.value(f"{name}_pending_requests"),
-    )
-
-
 async def test_a_pool_tells_its_state(postgresql, patched):
     """Through acquiring, waiting, closing, terminating and expiring; never below zero."""
     pool = await asyncpg.create_pool(postgresql.dsn, min_size=1, max_size=2)
-    assert (0, 1, 2, 1, 0) == figures(patched)
+    assert (0, 1, 2, 1, 0) == pool_figures(patched)
     one = await pool.acquire()
     two = await pool.acquire()
-    assert (2, 0, 2, 1, 0) == figures(patched)
+    assert (2, 0, 2, 1, 0) == pool_figures(patched)
     account = Account(0.0)
     token = current.set(account)
     with pytest.raises(TimeoutError):
@@ -53,13 +40,13 @@ async def test_a_pool_tells_its_state(postgresql, patched):
     waiting = asyncio.create_task(pool._acquire(None))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert (2, 0, 2, 1, 1) == figures(patched)
+    assert (2, 0, 2, 1, 1) == pool_figures(patched)
     await one.close()  # not given back, closed
     three = await waiting
-    assert (2, 0, 2, 1, 0) == figures(patched)
+    assert (2, 0, 2, 1, 0) == pool_figures(patched)
     two.terminate()
     await pool.release(three)
-    used, idle, *_ = figures(patched)
+    used, idle, *_ = pool_figures(patched)
     assert 0 == used
     assert idle in (1, 2)
     assert patched.count("db_client_connection_wait_time_seconds") == 3
@@ -74,7 +61,7 @@ async def test_a_pool_tells_its_state(postgresql, patched):
     await pool.close()
     del pool, one, two, three, waiting
     gc.collect()
-    assert (0, 0, 0, 0, 0) == figures(patched)
+    assert (0, 0, 0, 0, 0) == pool_figures(patched)
 
 
 async def test_what_a_pool_does_for_itself_is_no_operation(postgresql, patched):

@@ -16,6 +16,7 @@ from tests.integrations.database_contract import (
     ROWS,
     AsyncDatabaseContract,
     DatabaseContract,
+    counts,
 )
 
 TABLE = "CREATE TEMP TABLE items (id int PRIMARY KEY, name text)"
@@ -184,16 +185,6 @@ def connection(postgresql, patched):
         connection.execute("INSERT INTO items SELECT n, 'x' FROM generate_series(1, 25) n")
         integration.counted.reset(token)
         yield connection
-
-
-def counts(recording):
-    """Operations by verb and table."""
-    return {
-        (labels["db_operation_name"], labels["db_collection_name"]): recording.count(
-            DURATION, **labels
-        )
-        for labels in recording.series(DURATION)
-    }
 
 
 def test_the_library_s_own_account_is_no_operation(connection, patched):

@@ -11,9 +11,8 @@ from perfsdk.integrations import psycopg as statements
 from perfsdk.integrations import psycopg_pool as integration
 from perfsdk.request import POOL_WAIT, Account, current
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.contract import _differences as differences
-from tests.integrations.contract import _looks as looks
-from tests.integrations.database_contract import DURATION
+from tests.integrations.contract import differences, looks
+from tests.integrations.database_contract import DURATION, pool_figures
 from tests.servers import wait_until
 
 CLASSES = (psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool)
@@ -27,19 +26,6 @@ def patched(recording):
     integration.patch(psycopg_pool, patches, recording.recorder)
     yield recording
     patches.undo()
-
-
-def figures(recording):
-    """What a sample shows of the pools: used, idle, max, idle_min, pending."""
-    recording.recorder.sample()
-    name = "db_client_connection"
-    return (
-        recording.value(f"{name}s", db_client_connection_state="used"),
-        recording.value(f"{name}s", db_client_connection_state="idle"),
-        recording.value(f"{name}_max"),
-        recording.value(f"{name}_idle_min"),
-        recording.value(f"{name}_pending_requests"),
-    )
 
 
 def test_patched_methods_look_the_same_and_are_restored(recording):
@@ -60,9 +46,9 @@ def test_a_pool_tells_its_state(postgresql, patched):
     """Through taking, waiting, giving back, closing and losing connections; never below zero."""
     with psycopg_pool.ConnectionPool(postgresql.dsn, min_size=1, max_size=2) as pool:
         pool.wait()
-        assert (0, 1, 2, 1, 0) == figures(patched)
+        assert (0, 1, 2, 1, 0) == pool_figures(patched)
         one, two = pool.getconn(), pool.getconn()
-        assert (2, 0, 2, 1, 0) == figures(patched)
+        assert (2, 0, 2, 1, 0) == pool_figures(patched)
         account = Account(0.0)
         token = current.set(account)
         with pytest.raises(psycopg_pool.PoolTimeout):
@@ -73,33 +59,33 @@ def test_a_pool_tells_its_state(postgresql, patched):
         got = []
         waiting = threading.Thread(target=lambda pool: got.append(pool.getconn()), args=(pool,))
         waiting.start()
-        wait_until(lambda: (2, 0, 2, 1, 1) == figures(patched))
+        wait_until(lambda: (2, 0, 2, 1, 1) == pool_figures(patched))
         pool.putconn(one)
         waiting.join()
-        assert (2, 0, 2, 1, 0) == figures(patched)
+        assert (2, 0, 2, 1, 0) == pool_figures(patched)
         two.close()
         pool.putconn(two)
-        wait_until(lambda: 1 == figures(patched)[0])
+        wait_until(lambda: 1 == pool_figures(patched)[0])
         pool.putconn(got.pop())
-        wait_until(lambda: 0 == figures(patched)[0] and figures(patched)[1] >= 1)
+        wait_until(lambda: 0 == pool_figures(patched)[0] and pool_figures(patched)[1] >= 1)
     name = f"127.0.0.1:{postgresql.port}/shop"
     for series in patched.series("db_client_connection_max"):
         assert {"db_client_connection_pool_name": name} == series
     assert 3 == patched.count("db_client_connection_wait_time_seconds")
     assert 3 == patched.count("db_client_connection_use_time_seconds")
     assert 2 <= patched.count("db_client_connection_create_time_seconds")
-    assert 0 == figures(patched)[0]
+    assert 0 == pool_figures(patched)[0]
 
 
 def test_a_pool_is_not_kept_alive(postgresql, patched):
     """What it showed is 0 when it is no more."""
     pool = psycopg_pool.ConnectionPool(postgresql.dsn, min_size=1, open=True)
     pool.wait()
-    assert (0, 1, 4, 1, 0) == (*figures(patched)[:2], 4, *figures(patched)[3:])
+    assert (0, 1, 4, 1, 0) == (*pool_figures(patched)[:2], 4, *pool_figures(patched)[3:])
     pool.close()
     del pool
     gc.collect()
-    wait_until(lambda: (0, 0, 0, 0, 0) == figures(patched))
+    wait_until(lambda: (0, 0, 0, 0, 0) == pool_figures(patched))
 
 
 def test_what_a_pool_does_for_itself_is_no_operation(postgresql, patched):
@@ -123,13 +109,13 @@ async def test_asynchronous_pools(postgresql, patched):
     pool = psycopg_pool.AsyncConnectionPool(postgresql.dsn, min_size=1, max_size=1, open=False)
     async with pool:
         await pool.wait()
-        assert (0, 1, 1, 1, 0) == figures(patched)
+        assert (0, 1, 1, 1, 0) == pool_figures(patched)
         async with pool.connection() as connection:
-            assert (1, 0, 1, 1, 0) == figures(patched)
+            assert (1, 0, 1, 1, 0) == pool_figures(patched)
             await connection.execute("SELECT 1")
             with pytest.raises(psycopg_pool.PoolTimeout):
                 await pool.getconn(timeout=0.05)
-        assert 0 == figures(patched)[0]
+        assert 0 == pool_figures(patched)[0]
     assert 1 == patched.count(DURATION)
     assert 1 == patched.count("db_client_connection_wait_time_seconds")
     assert 1 == patched.value("db_client_connection_timeouts_total")
@@ -141,6 +127,6 @@ def test_null_pools(postgresql, patched):
         with pool.connection():
             pass
         with pool.connection():
-            assert (1, 0) == figures(patched)[:2]
+            assert (1, 0) == pool_figures(patched)[:2]
     assert [] == patched.series("db_client_connection_max")
     assert 2 <= patched.count("db_client_connection_create_time_seconds")
