@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from perfsdk.version import __version__
 
 if TYPE_CHECKING:
+    from perfsdk.by_hand import cache
     from perfsdk.findings import allow
     from perfsdk.frameworks.selection import exclude
     from perfsdk.instrumentation import instrument, uninstrument
@@ -15,6 +16,7 @@ __all__ = [
     "SettingsError",
     "__version__",
     "allow",
+    "cache",
     "exclude",
     "instrument",
     "label",
@@ -23,6 +25,7 @@ __all__ = [
 
 _HOMES = {
     "allow": "perfsdk.findings",
+    "cache": "perfsdk.by_hand",
     "exclude": "perfsdk.frameworks.selection",
     "instrument": "perfsdk.instrumentation",
     "uninstrument": "perfsdk.instrumentation",

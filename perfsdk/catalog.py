@@ -302,62 +302,49 @@ DB_CLIENT_CONNECTION_TIMEOUTS = Metric(
 QUERY_LABELS = ("db_system_name", "db_namespace", "query_summary", "call_site")
 QUERY_LABEL_LENGTH = 500
 MAX_QUERIES = 200
-QUERY_CALLS = Metric(
-    name="perfsdk_query_calls_total",
-    kind="counter",
-    help="Calls of a statement.",
-    labels=QUERY_LABELS,
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
+
+
+def _of_queries(
+    name: str, text: str, *, unit: str = "", more_labels: tuple[str, ...] = ()
+) -> Metric:
+    """A counter of the table of queries."""
+    return Metric(
+        name=name,
+        kind="counter",
+        help=text,
+        unit=unit,
+        labels=QUERY_LABELS + more_labels,
+        max_series=MAX_QUERIES,
+        page="queries",
+        label_length=QUERY_LABEL_LENGTH,
+    )
+
+
+QUERY_CALLS = _of_queries("perfsdk_query_calls_total", "Calls of a statement.")
+QUERY_SECONDS = _of_queries(
+    "perfsdk_query_seconds_total", "Time of the calls of a statement.", unit="seconds"
 )
-QUERY_SECONDS = Metric(
-    name="perfsdk_query_seconds_total",
-    kind="counter",
-    unit="seconds",
-    help="Time of the calls of a statement.",
-    labels=QUERY_LABELS,
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
+QUERY_ERRORS = _of_queries("perfsdk_query_errors_total", "Calls of a statement that raised.")
+QUERY_ROWS = _of_queries(
+    "perfsdk_query_rows_total", "Rows that a statement returned; never rows affected."
 )
-QUERY_ERRORS = Metric(
-    name="perfsdk_query_errors_total",
-    kind="counter",
-    help="Calls of a statement that raised.",
-    labels=QUERY_LABELS,
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
+QUERY_PARAMETER_SETS = _of_queries(
+    "perfsdk_query_parameter_sets_total",
+    "Sets of parameters that the batches of a statement consisted of.",
 )
-QUERY_ROWS = Metric(
-    name="perfsdk_query_rows_total",
-    kind="counter",
-    help="Rows that a statement returned; never rows affected.",
-    labels=QUERY_LABELS,
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
-)
-QUERY_PARAMETER_SETS = Metric(
-    name="perfsdk_query_parameter_sets_total",
-    kind="counter",
-    help="Sets of parameters that the batches of a statement consisted of.",
-    labels=QUERY_LABELS,
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
-)
-QUERY_FINDINGS = Metric(
-    name="perfsdk_query_findings_total",
-    kind="counter",
-    help="Requests in which a statement was found to hurt, by kind.",
-    labels=(*QUERY_LABELS, "kind", "http_route"),
-    max_series=MAX_QUERIES,
-    page="queries",
-    label_length=QUERY_LABEL_LENGTH,
+QUERY_FINDINGS = _of_queries(
+    "perfsdk_query_findings_total",
+    "Requests in which a statement was found to hurt, by kind.",
+    more_labels=("kind", "http_route"),
 )
 
+CACHE_FINDING_KINDS = (
+    "stampede",
+    "get_in_loop",
+    "no_ttl",
+    "large_value",
+    "miss_not_filled",
+)
 CACHE_REQUESTS = Metric(
     name="cache_requests_total",
     kind="counter",
@@ -380,6 +367,24 @@ CACHE_LOAD_DURATION = Metric(
     help="What a miss costs: the time of the loader.",
     labels=("cache_system", "cache_name"),
     bounds=HTTP14,
+)
+CACHE_WRITES = Metric(
+    name="cache_writes_total",
+    kind="counter",
+    help="Values written, by what the request shows of why.",
+    labels=("cache_system", "cache_name", "cache_pattern"),
+)
+CACHE_REMOVALS = Metric(
+    name="cache_removals_total",
+    kind="counter",
+    help="Entries removed: explicit, expired, evicted; cleared counts calls that empty a cache.",
+    labels=("cache_system", "cache_name", "reason"),
+)
+CACHE_FINDINGS = Metric(
+    name="cache_findings_total",
+    kind="counter",
+    help="Requests in which a use of a cache was found to hurt, by kind.",
+    labels=("kind", "cache_name"),
 )
 CACHE_ENTRIES = Metric(
     name="cache_entries",

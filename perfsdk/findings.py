@@ -1,4 +1,4 @@
-"""Queries that hurt: counted by route when their request ends, each new one logged once."""
+"""What hurts a request: counted when it ends, each new one logged once with what to do."""
 
 import functools
 import inspect
@@ -9,9 +9,14 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from perfsdk import guard
-from perfsdk.catalog import DB_CLIENT_QUERY_FINDINGS, FINDINGS
+from perfsdk.catalog import (
+    CACHE_FINDING_KINDS,
+    CACHE_FINDINGS,
+    DB_CLIENT_QUERY_FINDINGS,
+    FINDINGS,
+)
 from perfsdk.recorder import Recorder
-from perfsdk.request import Queries
+from perfsdk.request import Lookups, Queries
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +24,8 @@ MAX_KNOWN = 1000
 """Findings that are remembered as logged; of more, none is logged."""
 MAX_WAITING = 100
 """Findings that wait to be logged; the oldest give way."""
+
+_KINDS = FINDINGS + CACHE_FINDING_KINDS
 
 ADVICE = {
     "n_plus_one": "it runs again and again with other parameters: load all at once, by a join, "
@@ -33,6 +40,13 @@ ADVICE = {
     "slow": "ask the database for its plan (EXPLAIN); an index may be missing",
     "blocking_in_loop": "a synchronous driver stops every other request of the event loop: use "
     "an asynchronous one, or a thread",
+    "stampede": "several load the same key at once: lock the load, or let one refresh it early",
+    "get_in_loop": "single keys are asked for one after the other: ask for all at once (MGET, "
+    "get_many, a pipeline)",
+    "no_ttl": "it stays for ever: give it a time to live, or memory fills up and data gets old",
+    "large_value": "a value of more than 100 KiB holds up the server and the network: keep less, "
+    "split or compress it",
+    "miss_not_filled": "it was missed, then loaded, and not written: the next request pays again",
 }
 """What to do about each kind."""
 
@@ -47,10 +61,10 @@ class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
     """
 
     def __init__(self, *kinds: str) -> None:
-        unknown = sorted(set(kinds) - set(FINDINGS))
+        unknown = sorted(set(kinds) - set(_KINDS))
         if unknown or not kinds:
             what = ", ".join(map(repr, unknown)) or "nothing"
-            raise ValueError(f"allow: {what} is not one of {', '.join(FINDINGS)}")
+            raise ValueError(f"allow: {what} is not one of {', '.join(_KINDS)}")
         self._kinds = frozenset(kinds)
 
     def __enter__(self) -> None:
@@ -104,6 +118,7 @@ class Findings:
 
     def __init__(self, recorder: Recorder) -> None:
         self._counter = recorder.counter(DB_CLIENT_QUERY_FINDINGS)
+        self._of_caches = recorder.counter(CACHE_FINDINGS)
         self._known: set[tuple[str, str, str]] = set()
         self._waiting: deque[tuple[str, str, str, str]] = deque(maxlen=MAX_WAITING)
         self.tell: Callable[[Any, str, str], None] | None = None
@@ -117,12 +132,38 @@ class Findings:
                 self._counter.add((kind, route, statement.system))
                 if self.tell is not None:
                     self.tell(statement, kind, route)
-                key = kind, route, statement.summary
-                if key not in self._known and len(self._known) < MAX_KNOWN:
-                    self._known.add(key)
-                    self._waiting.append((*key, site))
+                self._tell(kind, route, statement.summary, site)
         except Exception:
             guard.failed("findings.record")
+
+    def record_lookups(self, route: str, lookups: Lookups, queries: Queries | None) -> None:
+        """The same of caches; what was missed and not written counts as well. Never raises.
+
+        That is a finding only where the request asked a database something new after the miss:
+        so it did load a value. Its line is known from the second time on.
+        """
+        try:
+            for cache in lookups.lasting:
+                lookups.findings[cache, "no_ttl"] = lookups.lasting[cache][1]
+            for load in lookups.missed.values():
+                load.cache.loads.end(load)
+                if queries is None or queries.newest < load.started or load.site is None:
+                    continue
+                load.cache.suspected = True
+                lookups.findings.setdefault((load.cache, "miss_not_filled"), load.site)
+            for (cache, kind), site in lookups.findings.items():
+                system, name = cache.labels
+                self._of_caches.add((kind, name))
+                if site:
+                    self._tell(kind, route, f"{system} cache {name}", site)
+        except Exception:
+            guard.failed("findings.record_lookups")
+
+    def _tell(self, kind: str, route: str, summary: str, site: str) -> None:
+        key = kind, route, summary
+        if key not in self._known and len(self._known) < MAX_KNOWN:
+            self._known.add(key)
+            self._waiting.append((*key, site))
 
     def sample(self) -> None:
         """Log what is new."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from perfsdk import guard
+from perfsdk import guard, recorder
 from perfsdk.applications import Applications, check_application, outside_of
 from perfsdk.catalog import WORKERS, Metric
 from perfsdk.exemplars import Spans
@@ -50,6 +50,7 @@ def instrument(
     route_labels: Mapping[str, tuple[str, ...]] | None = None,
     latency_objective: float | Mapping[str, float] | None = None,
     slow_query_seconds: float | None = None,
+    cache_names: Mapping[str, str] | None = None,
     trust_queue_time: bool | None = None,
     tracing: bool | None = None,
     metrics_path: str | None = None,
@@ -80,6 +81,7 @@ def instrument(
         "route_labels": route_labels,
         "latency_objective": latency_objective,
         "slow_query_seconds": slow_query_seconds,
+        "cache_names": cache_names,
         "trust_queue_time": trust_queue_time,
         "tracing": tracing,
         "metrics_path": metrics_path,
@@ -127,6 +129,7 @@ class Instrumentation:
         )
         self.recorder = Recorder(self.writer)
         self.recorder.slow_query_seconds = settings.slow_query_seconds
+        self.recorder.cache_names = settings.cache_names
         self.http_server = HttpServer(self.recorder, settings)
         self.query_table = QueryTable(self.recorder)
         self.query_table.source = partial(statements_of, self.recorder)
@@ -140,6 +143,7 @@ class Instrumentation:
     def start(self) -> None:
         """Patch what is imported, and what will be; nothing is written before the first record."""
         guard.count_error = self.recorder.count_error
+        recorder.running = self.recorder
         self.writer.facts(
             {
                 "service": self.settings.service,
@@ -176,6 +180,7 @@ class Instrumentation:
         if self.writer.segment is not None:
             self.recorder.sample()  # what statements have cost since the last time
         self.libraries.stop()
+        recorder.running = None
         self.recorder.spans.current = None
         if self.tracing is not None:
             self.tracing.flush()

@@ -7,7 +7,7 @@ who counts one thing often keeps it and reads `writer.values` once for several a
 
 import functools
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite
 from time import time
 from typing import Any, Generic, TypeVar
@@ -324,6 +324,8 @@ class Recorder:
         self.spans = Spans()
         self.slow_query_seconds = 0.5
         """What takes as long is the finding `slow`."""
+        self.cache_names: Mapping[str, str] = {}
+        """The setting of that name."""
         self._families: dict[str, Family[Any]] = {}
         self._samples: list[Callable[[], None]] = []
         self._errors = self.counter(INTERNAL_ERRORS)
@@ -391,6 +393,10 @@ class Recorder:
         if not isinstance(family, kind):
             raise TypeError(f"{metric.name} is a {type(family).__name__}")
         return family
+
+
+running: Recorder | None = None
+"""That of the instrumentation that runs, for what has no other way to it."""
 
 
 def _clean(value: str, length: int) -> str:

@@ -94,12 +94,33 @@ class Queries:
     finding to the line of the application's code. `parameter_sets` counts those of batches.
     """
 
-    __slots__ = ("findings", "parameter_sets", "repeated")
+    __slots__ = ("findings", "newest", "parameter_sets", "repeated", "wrote")
 
     def __init__(self) -> None:
         self.repeated: dict[Any, Any] = {}
         self.findings: dict[tuple[Any, str], str] = {}
         self.parameter_sets = 0
+        self.newest = 0.0
+        """When a statement ran that had not run in this request before."""
+        self.wrote = False
+        """Whether one of them changes what the database holds."""
+
+
+class Lookups:
+    """What one request asked of caches.
+
+    `gets` maps a cache to how often single keys were asked for; `missed` maps a cache and the
+    number of a key to the load that the miss began; `lasting` maps a cache to a value written
+    to stay for ever and the line that did; `findings` maps a cache and a kind to such a line.
+    """
+
+    __slots__ = ("findings", "gets", "lasting", "missed")
+
+    def __init__(self) -> None:
+        self.gets: dict[Any, Any] = {}
+        self.missed: dict[tuple[Any, int], Any] = {}
+        self.lasting: dict[Any, tuple[int, str]] = {}
+        self.findings: dict[tuple[Any, str], str] = {}
 
 
 class Account:
@@ -108,12 +129,21 @@ class Account:
     `events` is None once the request is over: what runs later is not its time any more.
     `folded` is what `fold` summed up of a long request, None for all others. `span` is the one
     that was current when the request began, None without tracing. `labels` are those that
-    `label` gave the request, None without any. `queries` is what it asked of databases, None
-    when nothing. `recorded` is when its new series were made,
+    `label` gave the request, None without any. `queries` and `lookups` are what it asked of
+    databases and of caches, None when nothing. `recorded` is when its new series were made,
     which takes a while; most requests make none and do not have it.
     """
 
-    __slots__ = ("events", "folded", "labels", "queries", "recorded", "span", "started")
+    __slots__ = (
+        "events",
+        "folded",
+        "labels",
+        "lookups",
+        "queries",
+        "recorded",
+        "span",
+        "started",
+    )
 
     recorded: float
 
@@ -123,6 +153,7 @@ class Account:
         self.folded: Breakdown | None = None
         self.labels: dict[str, str] | None = None
         self.queries: Queries | None = None
+        self.lookups: Lookups | None = None
         self.span: Any = None
 
     def close(self, ended: float) -> Breakdown | None:
@@ -153,6 +184,13 @@ class Account:
             breakdown.advance(batch)
         finally:
             breakdown.advancing = False
+
+
+def lookups_of(account: Account) -> Lookups:
+    """What a request asked of caches, made when it asks first."""
+    if account.lookups is None:
+        account.lookups = Lookups()
+    return account.lookups
 
 
 current: ContextVar[Account | None] = ContextVar("perfsdk_request", default=None)

@@ -11,6 +11,8 @@ MAX_OBJECTIVES = 4
 """Distinct latency objectives; each adds a bucket to every series of the request duration."""
 
 MAX_LABELS = 5
+MAX_CACHE_NAMES = 49
+"""One less than the names of caches that are shown: `default` is one too."""
 MAX_LABEL_VALUES = 20
 
 _METRICS_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
@@ -133,6 +135,19 @@ def _is_label(name: Any, values: Any) -> bool:
     )
 
 
+def _is_cache_names(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and len(value) <= MAX_CACHE_NAMES
+        and all(
+            isinstance(part, str) and part != "" and part.isprintable()
+            for pair in value.items()
+            for part in pair
+        )
+        and not any("*" in pattern[:-1] for pattern in value)
+    )
+
+
 def _is_objective(value: Any) -> bool:
     if not isinstance(value, Mapping):
         return _is_seconds(value)
@@ -189,6 +204,13 @@ LABELS = Kind(
     _is_labels,
     _parse_labels,
     lambda value: {name: tuple(values) for name, values in value.items()},
+)
+CACHE_NAMES = Kind(
+    f"give a mapping of at most {MAX_CACHE_NAMES} patterns of keys to names, in the environment "
+    "user:*=users,basket:*=baskets; a * stands at the end of a pattern only",
+    _is_cache_names,
+    _parse_pairs,
+    dict,
 )
 OBJECTIVE = Kind(
     f"give seconds, or a mapping of routes to seconds with at most {MAX_OBJECTIVES} different "

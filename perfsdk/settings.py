@@ -82,6 +82,13 @@ class Settings:
     )
     """A database call that takes as long is the finding `slow`, 0.001 to 3600 s."""
 
+    cache_names: Mapping[str, str] = _setting({}, "PERFSDK_CACHE_NAMES", kinds.CACHE_NAMES)
+    """How the keys of a shared cache begin, and what its figures are called for each.
+
+    `{"user:*": "users"}`; as `user:*=users,basket:*=baskets` in the environment. The first that
+    matches names the key; one that none matches is of the cache `default`.
+    """
+
     trust_queue_time: bool = _setting(False, "PERFSDK_TRUST_QUEUE_TIME", kinds.SWITCH)
     """Whether X-Request-Start and X-Queue-Start come from a proxy of yours, not from clients."""
 

@@ -108,7 +108,7 @@ assert at_first == state(), (at_first, state())
 
 def test_the_public_surface_is_what_it_was():
     """A name becomes public, or goes away, only on purpose."""
-    public = ["SettingsError", "__version__", "allow", "exclude", "instrument", "label"]
+    public = ["SettingsError", "__version__", "allow", "cache", "exclude", "instrument", "label"]
     public.append("uninstrument")
     assert public == perfsdk.__all__
     assert public == dir(perfsdk)

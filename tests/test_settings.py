@@ -138,6 +138,7 @@ def test_nothing_given_means_the_defaults():
         {},
         None,
         0.5,
+        {},
         False,
         None,
         None,

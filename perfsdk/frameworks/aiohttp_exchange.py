@@ -51,6 +51,7 @@ class Exchange(Account):
         self.folded = None
         self.labels = None
         self.queries = None
+        self.lookups = None
         self.status = 0
         self.sent = 0.0  # a real, like the bounds that it is compared with
         self.file_bytes = 0

@@ -63,6 +63,7 @@ class Exchange(Account):
         self.folded = None
         self.labels = None
         self.queries = None
+        self.lookups = None
         self.error_type = ""
         self.matched: Any = None
         self.prefix = ""

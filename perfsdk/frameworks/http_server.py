@@ -245,6 +245,8 @@ class HttpServer:
         self.cache_calls.observe((template,), breakdown.calls[CACHE])
         if account.queries is not None and account.queries.findings:
             self.findings.record(template, account.queries)
+        if account.lookups is not None:
+            self.findings.record_lookups(template, account.lookups, account.queries)
 
     def _outcome(self, route: Route, key: OutcomeKey) -> Outcome:
         labels: tuple[str, ...]

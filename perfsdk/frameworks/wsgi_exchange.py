@@ -66,6 +66,7 @@ class WsgiExchange(Account):
         self.folded = None
         self.labels = None
         self.queries = None
+        self.lookups = None
         self.matched: Any = None
         self.prefix = ""
         self.error_type = ""

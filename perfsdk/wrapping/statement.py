@@ -15,7 +15,7 @@ from perfsdk.store.writer import SCRATCH
 from perfsdk.wrapping.calls import Args, Kwargs, Operation
 from perfsdk.wrapping.fingerprint import DEEP_OFFSET, Shape
 from perfsdk.wrapping.repetition import Repetition
-from perfsdk.wrapping.statements import RETURNS_ROWS
+from perfsdk.wrapping.statements import RETURNS_ROWS, WRITES
 
 MAX_REPEATED = 500
 """Statements of one request that are looked at for repetition."""
@@ -198,8 +198,10 @@ class Statement(Operation):
     def _look_first(self, account: Account, started: float, ended: float) -> None:
         """Look for what the first call in a request shows."""
         queries = _queries(account)
+        queries.newest = started
         if len(queries.repeated) < MAX_REPEATED:
             reads = self.labels[2] in RETURNS_ROWS and self.returns_rows
+            queries.wrote = queries.wrote or self.labels[2] in WRITES
             queries.repeated[self] = Repetition(started, ended) if reads else _NOT_COUNTED
         for kind in self.shape.suspicions:
             self._found(kind, queries)

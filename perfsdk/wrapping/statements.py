@@ -20,6 +20,8 @@ RETURNS_ROWS = frozenset(
 )
 """The first words of statements that return rows; others do with RETURNING."""
 
+WRITES = frozenset({"DELETE", "INSERT", "MERGE", "REPLACE", "TRUNCATE", "UPDATE"})
+
 WITH_TABLE = frozenset({"DELETE", "INSERT", "MERGE", "REPLACE", "SELECT", "UPDATE"})
 
 MAX_READ_CHARACTERS = 2048
