@@ -25,7 +25,7 @@ def call_site(frame: FrameType | None) -> str:
     innermost = fallback = ""
     for found in _frames(frame):
         file = found.f_code.co_filename
-        if _is_of_application(file):
+        if is_of_application(file):
             return _shown(found)
         package = _package(file)
         if package and not innermost:
@@ -58,7 +58,8 @@ def _outer_greenlet(greenlet: Any) -> Any:
     return greenlet.parent
 
 
-def _is_of_application(file: str) -> bool:
+def is_of_application(file: str) -> bool:
+    """Whether a file is neither of the standard library nor of an installed package."""
     known = _is_application.get(file)
     if known is None:
         library = file.startswith(("<", *_LIBRARY_ROOTS)) or any(p in file for p in _PACKAGES)

@@ -6,9 +6,11 @@ does not, and `patch(module, patches, recorder)`.
 
 INTEGRATIONS = {
     "aiosqlite": "perfsdk.integrations.aiosqlite",
+    "async_lru": "perfsdk.integrations.async_lru",
     "asyncpg": "perfsdk.integrations.asyncpg",
     "asyncpg.pool": "perfsdk.integrations.asyncpg_pool",
     "cachetools": "perfsdk.integrations.cachetools",
+    "functools": "perfsdk.integrations.functools",
     "psycopg": "perfsdk.integrations.psycopg",
     "psycopg2": "perfsdk.integrations.psycopg2",
     "psycopg2.extras": "perfsdk.integrations.psycopg2_extras",

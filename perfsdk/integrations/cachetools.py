@@ -5,7 +5,7 @@ by `cached` or `cachedmethod`, or `cache[key]` and `cache.get(key)` by the appli
 named after the function, or after the class of the cache. What the library does on its own
 account (evict, expire, pop, setdefault, iterate over items) is none: the frame that asks tells.
 A decorated function misses when its loader is called, as in `cache_info()`; `__missing__` of a
-subclass is a loader too. Writes are not timed.
+subclass is a loader too. Writes are not timed; what a loader gave is counted as one.
 
 Functions decorated before this ran are measured too. Limits before version 8, whose decorators
 are closures: lookups in what is no `cachetools.Cache`, such as a dict, are not counted, and the
@@ -23,6 +23,7 @@ from types import FrameType, FunctionType
 from typing import Any
 
 from perfsdk import guard
+from perfsdk.integrations import cachetools_removals
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, counted
 from perfsdk.wrapping.entries import Entries
@@ -75,6 +76,7 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
             loaders = Loaders(caches, f"{owner.__name__}__func")
             patches.replace(owner, "__call__", lookup_method(loaders.name_of_call, ()))
             patches.on_undo(loaders.restore)
+    cachetools_removals.patch(module, patches, recorder, caches.entries.known)
     patches.on_undo(recorder.on_sample(caches.entries.sample))
     patches.on_undo(lambda: setattr(caches, "stopped", True))
 

@@ -12,7 +12,12 @@ from types import FrameType
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.catalog import CACHE_LOAD_DURATION, CACHE_OPERATION_DURATION, CACHE_REQUESTS
+from perfsdk.catalog import (
+    CACHE_LOAD_DURATION,
+    CACHE_OPERATION_DURATION,
+    CACHE_REQUESTS,
+    CACHE_WRITES,
+)
 from perfsdk.recorder import MAX_LABEL_LENGTH, Recorder
 from perfsdk.request import CACHE, FOLD_AT, Account, current
 
@@ -32,12 +37,13 @@ class Name:
     A name past the bound of the catalog is thus turned away once, not at each hit.
     """
 
-    __slots__ = ("_durations", "hit", "labels", "loads", "observe", "requests")
+    __slots__ = ("_durations", "hit", "labels", "loads", "observe", "requests", "writes")
 
     def __init__(self, recorder: Recorder, system: str, name: str) -> None:
         self.labels = (system, name[:MAX_LABEL_LENGTH])
         self.requests = recorder.counter(CACHE_REQUESTS)
         self.loads = recorder.histogram(CACHE_LOAD_DURATION)
+        self.writes = recorder.counter(CACHE_WRITES)
         self._durations = recorder.histogram(CACHE_OPERATION_DURATION)
         self.observe: Callable[[float], None] = self._bind
         self.hit = 0
@@ -177,7 +183,7 @@ def load(
     except BaseException:
         _loaded(name, started)
         raise
-    _loaded(name, started)
+    _loaded(name, started, gave=True)
     return result
 
 
@@ -237,8 +243,10 @@ def _charge(account: Account, started: float, ended: float) -> None:
             account.fold()
 
 
-def _loaded(name: Name, started: float) -> None:
+def _loaded(name: Name, started: float, *, gave: bool = False) -> None:
     try:
         name.loads.observe(name.labels, perf_counter() - started)
+        if gave:
+            name.writes.add((*name.labels, "read_through"))
     except Exception:
         guard.failed("lookups.load")

@@ -146,6 +146,10 @@ class Measured:
         """How many loaders were timed."""
         return self.recording.count(LOADS, cache_name=name)
 
+    def removals(self, **labels):
+        """How many entries the library removed."""
+        return self.recording.value("cache_removals_total", **labels)
+
     def entries(self, name):
         """How many entries there are and may be, as the sampler writes them."""
         self.recording.recorder.sample()
@@ -756,3 +760,49 @@ def test_a_sample_that_fails_does_not_stop_the_others():
         recording.recorder.sample()
     assert ["recorder.sample"] == errors
     assert [1, 1] == sampled
+
+
+@pytest.mark.parametrize("name", ["FIFOCache", "LFUCache", "LRUCache", "RRCache", "TTLCache"])
+def test_what_gives_way_is_evicted(measured, name):
+    """Only what the library removes for room: `popitem` by the application is its own."""
+    cache = OBJECTS[name](2)
+    assert None is cache.get("a")
+    for key in "abcd":
+        cache[key] = key
+    cache.popitem()
+    assert 2 == measured.removals(cache_name=name, reason="evicted")
+    assert 2 == measured.removals()
+
+
+def test_what_ran_out_is_expired(measured):
+    """When the library notices it."""
+    now = [0.0]
+    cache = cachetools.TTLCache(5, 10, timer=lambda: now[0])
+    assert None is cache.get("a")
+    cache["a"] = cache["b"] = 1
+    now[0] = 11.0
+    assert 0 == len(cache)
+    cache["c"] = 1
+    assert 2 == measured.removals(cache_name="TTLCache", reason="expired")
+    assert 2 == measured.removals()
+
+
+def test_a_cleared_cache_is_counted_once(measured):
+    """However many entries it had; before it was a method of the library, it is not."""
+    cache = cachetools.TTLCache(5, 60)
+    assert None is cache.get("a")
+    cache["a"] = cache["b"] = 1
+    cache.clear()
+    expected = 1 if "clear" in vars(cachetools.Cache) else 0
+    assert expected == measured.removals(cache_name="TTLCache", reason="cleared")
+    assert expected == measured.removals()
+
+
+def test_what_a_loader_gave_is_one_write(measured):
+    """A loader that raised gave nothing."""
+    client = Client()
+    client.load("a")
+    client.load("a")
+    name = Client._load.__qualname__
+    pattern = {"cache_pattern": "read_through", "cache_name": name}
+    assert 1 == measured.recording.value("cache_writes_total", **pattern)
