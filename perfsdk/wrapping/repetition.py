@@ -7,6 +7,8 @@ REPEATED_CALLS, REPEATED_SECONDS = 5, 0.05
 """So often, and for so long together, a statement runs again and again."""
 REPEATED_CALLS_AT_ONCE = 20
 """So often whatever it takes."""
+COMPARED_FROM = REPEATED_CALLS - 1
+"""From so many calls on, what they ask is compared."""
 MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
@@ -28,17 +30,21 @@ class Repetition:
         self._latest = ended
         self._asked: Any = None
 
-    def again(self, started: float, ended: float, text: Any, parameters: Any) -> str:
-        """Another call has ended: the kind of finding that this is by now, or nothing."""
+    def again(self, started: float, ended: float) -> bool:
+        """Another call has ended; whether it is to be asked what kind of finding this is."""
         if started < self._latest:
             # At the same time as another: asked for together, not one after the other.
-            self._latest = max(self._latest, ended)
-            return ""
+            if ended > self._latest:
+                self._latest = ended
+            return False
         self.calls = calls = self.calls + 1
         self.seconds += ended - started
         self._latest = ended
-        if calls < REPEATED_CALLS - 1:
-            return ""
+        return calls >= COMPARED_FROM
+
+    def kind(self, text: Any, parameters: Any) -> str:
+        """The kind of finding that this is by now, by what was asked last; or nothing."""
+        calls = self.calls
         if self._asked is not _SEVERAL:
             asked = _digest(text, parameters)
             if calls >= REPEATED_CALLS and asked != self._asked:
@@ -62,11 +68,13 @@ def _digest(text: Any, parameters: Any) -> Any:
         parameters = ()
     if type(parameters) not in (tuple, list) or len(parameters) > MAX_COMPARED:
         return _SEVERAL
-    if type(text) is not str or not all(map(_is_plain, parameters)):
+    if type(text) is not str:
         return _SEVERAL
-    return hash((text, *parameters))
+    kinds = set(map(type, parameters))
+    if kinds <= _PLAIN or all(map(_is_plain, kinds)):
+        return hash((text, *parameters))
+    return _SEVERAL
 
 
-def _is_plain(value: Any) -> bool:
-    kind = type(value)
+def _is_plain(kind: type) -> bool:
     return kind in _PLAIN or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME

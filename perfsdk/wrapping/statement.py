@@ -142,12 +142,8 @@ class Statement(Operation):
             known = None if queries is None else queries.repeated.get(self)
             if known is None:
                 self._look_first(account, started, ended)
-            elif known is not _NOT_COUNTED:
-                index = self.parameters
-                parameters = args[index] if len(args) > index else _by_name(kwargs)
-                text = args[index - 1] if len(args) >= index else None
-                if kind := known.again(started, ended, text, parameters):
-                    self._found(kind, _queries(account))
+            elif known is not _NOT_COUNTED and known.again(started, ended):
+                self._compare(known, queries, args, kwargs)
             if seconds >= self.slow_seconds:
                 self._found("slow", _queries(account))
             if self.offset is not None and self._skips_many(args, kwargs):
@@ -207,6 +203,16 @@ class Statement(Operation):
             self._found(kind, queries)
         if self.blocks and _get_running_loop() is not None:
             self._found("blocking_in_loop", queries)
+
+    def _compare(self, known: Repetition, queries: Any, args: Args, kwargs: Kwargs) -> None:
+        """Look for what many calls in a request show."""
+        index = self.parameters
+        parameters = args[index] if len(args) > index else _by_name(kwargs)
+        text = args[index - 1] if len(args) >= index else None
+        if kind := known.kind(text, parameters):
+            self._found(kind, queries)
+            if (self, "n_plus_one") in queries.findings:
+                queries.repeated[self] = _NOT_COUNTED  # nothing worse can be found
 
     def _skips_many(self, args: Args, kwargs: Kwargs) -> bool:
         index = self.parameters
