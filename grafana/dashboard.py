@@ -40,7 +40,13 @@ class Row:
 
 
 def dashboard(
-    *, uid: str, title: str, description: str, variables: Sequence[Json], rows: Sequence[Row]
+    *,
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[Json],
+    rows: Sequence[Row],
+    annotations: Sequence[Json] = (),
 ) -> Json:
     """The dashboard; ids come from titles, so that links to a panel outlive a new neighbour.
 
@@ -63,7 +69,7 @@ def dashboard(
         y += 1 if row.collapsed else 1 + height
     _check_ids(panels)
     return {
-        "annotations": {"list": []},
+        "annotations": {"list": list(annotations)},
         "description": description,
         "editable": False,
         "fiscalYearStartMonth": 0,
@@ -98,6 +104,23 @@ def datasource_variable() -> Json:
         "options": [],
         "refresh": 1,
         "regex": "",
+    }
+
+
+def annotation(name: str, expr: str, *, title: str, text: str, colour: str) -> Json:
+    """Marks on all curves where a query has a value; `title` and `text` name its labels."""
+    return {
+        "name": name,
+        "datasource": DATASOURCE,
+        "enable": True,
+        "expr": expr,
+        "hide": False,
+        "iconColor": colour,
+        "step": MIN_STEP,
+        "tagKeys": "",
+        "textFormat": text,
+        "titleFormat": title,
+        "useValueForTime": False,
     }
 
 

@@ -76,17 +76,19 @@ def timeseries(
     colours: Mapping[str, str] | None = None,
     shades: str = "",
     dashed: Sequence[str] = (),
+    minimum: float | None = 0,
     maximum: float | None = None,
     reach: float | None = None,
+    limits: Sequence[float] = (),
     none: str = "No data",
     beside: bool = False,
     short: bool = False,
 ) -> Json:
-    """Curves from 0 up; series without a colour of their own take the palette's in their order.
+    """Curves from 0 up, or from `minimum`; series without a colour take the palette's in turn.
 
     `shades` of one colour replace the palette. `dashed` are the references of queries drawn as
-    dashes. The axis ends at `maximum`, or at least reaches `reach`. The legend is a table below
-    or `beside` with mean and last value, or a `short` list of names.
+    dashes; `limits` are lines across. The axis ends at `maximum`, or at least reaches `reach`.
+    The legend is a table below or `beside` with mean and last value, or a `short` list of names.
     """
     defaults: Json = {
         "color": {"mode": "shades", "fixedColor": shades}
@@ -101,12 +103,16 @@ def timeseries(
             "pointSize": 4,
             "spanNulls": False,
             "stacking": {"group": "A", "mode": "normal" if stacked else "none"},
-            "thresholdsStyle": {"mode": "off"},
+            "thresholdsStyle": {"mode": "dashed" if limits else "off"},
         },
-        "min": 0,
         "noValue": none,
         "unit": unit,
     }
+    if limits:
+        steps: Steps = [(limit, fields.RED) for limit in sorted(limits)]
+        defaults["thresholds"] = fields.thresholds([(None, "transparent"), *steps])
+    if minimum is not None:
+        defaults["min"] = minimum
     if maximum is not None:
         defaults["max"] = maximum
     if reach is not None:

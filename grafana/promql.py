@@ -42,6 +42,11 @@ def selector(name: str, *where: str) -> str:
     return f"{name}{{{','.join((*where, *SERVICE))}}}"
 
 
+def recorded(name: str, *where: str) -> str:
+    """What a rule has recorded of the chosen services: it has no instance any more."""
+    return f"{name}{{{','.join((*where, *SERVICE[:3]))}}}"
+
+
 def aggregate(function: str, expr: str, by: By = ()) -> str:
     """`sum by (a) (expr)`, or `sum(expr)`."""
     return f"{function} by ({', '.join(by)}) ({expr})" if by else f"{function}({expr})"
@@ -70,12 +75,12 @@ def grown(metric: Metric, *where: str, by: By = (), over: str = ALL) -> str:
 
 def observations(metric: Metric, *where: str, by: By = (), over: str = NOW) -> str:
     """Observations of a histogram a second: requests, operations."""
-    return aggregate("sum", _rate(f"{metric.name}_count", where, over), by)
+    return aggregate("sum", _each(metric, "count", where, over), by)
 
 
 def amount(metric: Metric, *where: str, by: By = (), over: str = NOW) -> str:
     """The sum of what a histogram observed, a second: seconds spent, bytes moved."""
-    return aggregate("sum", _rate(f"{metric.name}_sum", where, over), by)
+    return aggregate("sum", _each(metric, "sum", where, over), by)
 
 
 def average(metric: Metric, *where: str, by: By = (), over: str = NOW) -> str:
@@ -86,14 +91,18 @@ def average(metric: Metric, *where: str, by: By = (), over: str = NOW) -> str:
 
 
 def buckets(metric: Metric, *where: str, over: str = NOW) -> str:
-    """Observations a second by upper bound, for a heatmap."""
-    return aggregate("sum", _rate(f"{metric.name}_bucket", where, over), ("le",))
+    """Observations a second by upper bound, for a heatmap; native ones are one series."""
+    classic = aggregate("sum", _rate(f"{metric.name}_bucket", where, over), ("le",))
+    return _or_native(metric, classic, aggregate("sum", _rate(metric.name, where, over)))
 
 
 def quantile(q: float, metric: Metric, *where: str, by: By = (), over: str = NOW) -> str:
     """A quantile; NaN where nothing was observed."""
     counts = aggregate("sum", _rate(f"{metric.name}_bucket", where, over), ("le", *by))
-    return f"histogram_quantile({q}, {counts})"
+    native = aggregate("sum", _rate(metric.name, where, over), by)
+    return _or_native(
+        metric, f"histogram_quantile({q}, {counts})", f"histogram_quantile({q}, {native})"
+    )
 
 
 def busy(expr: str) -> str:
@@ -128,11 +137,11 @@ def count_where(expr: str, condition: str, *, exists: str) -> str:
 
 def failed(*where: str, by: By = (), over: str = NOW) -> str:
     """Failed requests a second: 5xx, or an error that is not the client's leaving."""
-    name = f"{catalog.HTTP_SERVER_REQUEST_DURATION.name}_count"
-    by_status = _rate(name, (*where, 'http_response_status_code=~"5.."'), over)
+    metric = catalog.HTTP_SERVER_REQUEST_DURATION
+    by_status = _each(metric, "count", (*where, 'http_response_status_code=~"5.."'), over)
     # Of what came past a bound of series it is not known how it ended.
     error = f'error_type!~"|client_disconnect|{catalog.OVERFLOW}"'
-    by_error = _rate(name, (*where, error), over)
+    by_error = _each(metric, "count", (*where, error), over)
     return aggregate("sum", f"{by_status} or {by_error}", by)
 
 
@@ -140,6 +149,17 @@ def failed_share(*where: str, by: By = (), over: str = NOW) -> str:
     """The part of requests that failed; 0 for a quiet service."""
     everything = observations(catalog.HTTP_SERVER_REQUEST_DURATION, *where, by=by, over=over)
     return share(failed(*where, by=by, over=over), everything)
+
+
+def _each(metric: Metric, part: str, where: Sequence[str], over: str) -> str:
+    """The rate of the `count` or the `sum` of a histogram, whichever way its series are stored."""
+    classic = _rate(f"{metric.name}_{part}", where, over)
+    return _or_native(metric, classic, f"histogram_{part}({_rate(metric.name, where, over)})")
+
+
+def _or_native(metric: Metric, classic: str, native: str) -> str:
+    """A server that takes native histograms stores no classic buckets of the same metric."""
+    return f"({classic} or {native})" if metric.native else classic
 
 
 def _rate(name: str, where: Sequence[str], over: str) -> str:

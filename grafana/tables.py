@@ -28,6 +28,8 @@ class Column:
     maximum: float | None = None
     mappings: Sequence[Json] = ()
     hidden: bool = False
+    link: str = ""
+    """Where a click leads; `${__data.fields.Title}` is another cell of the row."""
 
 
 def table(
@@ -85,6 +87,8 @@ def _column_override(column: Column) -> Json:
         properties["thresholds"] = fields.thresholds(column.steps or [(None, "text")])
         properties["color"] = {"mode": "thresholds"}
         properties["custom__cellOptions"] = {"type": "color-text"}
+    if column.link:
+        properties["links"] = [{"title": "Open", "url": column.link, "targetBlank": False}]
     if column.bar:
         properties["custom__cellOptions"] = {
             "type": "gauge",

@@ -10,8 +10,9 @@ from functools import cache
 from statistics import NormalDist
 from typing import NamedTuple
 
+from grafana.rows import exporter
 from perfsdk import catalog
-from perfsdk.catalog import BANDS, COMPONENTS
+from perfsdk.catalog import BANDS, COMPONENTS, Metric
 
 RELEASE_SECONDS_AGO = 1800
 
@@ -124,13 +125,13 @@ _DB = {
 }
 _POOL = ("10.0.0.3:5432/shop",)
 _CACHE = {
-    ("redis", "", "get", ""): Observed(66.0, 0.0004),
-    ("redis", "", "set", ""): Observed(5.0, 0.0005),
-    ("redis", "", "get", "TimeoutError"): Observed(since_release(0.0, 0.05), 0.25, 0.1),
+    ("redis", "default", "get", ""): Observed(66.0, 0.0004),
+    ("redis", "default", "set", ""): Observed(5.0, 0.0005),
+    ("redis", "default", "get", "TimeoutError"): Observed(since_release(0.0, 0.05), 0.25, 0.1),
     ("cachetools", "load_product", "get", ""): Observed(40.0, 0.00003),
 }
 _LOOKUPS = {
-    ("redis", ""): (66.0, 0.93),
+    ("redis", "default"): (66.0, 0.93),
     ("cachetools", "load_product"): (40.0, since_release(0.88, 0.71)),
     ("cachetools", "load_prices"): (9.0, 0.42),
 }
@@ -227,6 +228,19 @@ COUNTERS: dict[str, dict[tuple[str, ...], Amount]] = {
         for cache, (rate, hits) in _LOOKUPS.items()
         for result, share in (("hit", hits), ("miss", _rest(hits)))
     },
+    catalog.CACHE_WRITES.name: {
+        ("redis", "default", "aside"): 4.6,
+        ("redis", "default", "write_through"): 0.4,
+        ("cachetools", "load_product", "read_through"): 8.0,
+    },
+    catalog.CACHE_REMOVALS.name: {
+        ("cachetools", "load_product", "evicted"): since_release(0.2, 6.0),
+        ("redis", "default", "explicit"): 0.3,
+    },
+    catalog.CACHE_FINDINGS.name: {
+        ("get_in_loop", "default"): since_release(0.0, 3.0),
+        ("no_ttl", "default"): 0.4,
+    },
     catalog.PROCESS_CPU_SECONDS.name: {("0",): 0.31, ("1",): 0.24},
     catalog.HTTP_SERVER_UNCOMPRESSED.name: {("/search",): 42e3, ("/export",): 190e3},
     catalog.BACKGROUND_TASK_EXCEPTIONS.name: {("/orders",): since_release(0.0, 0.02)},
@@ -298,3 +312,54 @@ GAUGES: dict[str, dict[tuple[str, ...], Amount]] = {
         (metric.name,): 12 * (1 + len(metric.labels)) for metric in catalog.METRICS
     },
 }
+
+COUNTERS |= {
+    exporter.REAPED.name: {(): 0.001},
+    exporter.DROPPED.name: {(): 0.0},
+    exporter.DAMAGED.name: {(): 0.0},
+    exporter.FAILURES.name: {(): 0.0},
+    exporter.PROCESSOR.name: {(): 0.02},
+}
+GAUGES |= {
+    exporter.UP.name: {(): 1},
+    exporter.DURATION.name: {(): lambda age: 0.04 + 0.01 * math.sin(age / 60)},
+    exporter.SAMPLES.name: {(): lambda age: 2400 - age / 60},
+    exporter.READING.name: {(): 0.012},
+    exporter.SEGMENTS.name: {("live",): 4, ("dead",): 0, ("unreadable",): 0},
+    exporter.SERIES.name: {(): lambda age: 180 - age / 900},
+    exporter.LEFT_OUT.name: {("conflict",): 0, ("invalid",): 0},
+    exporter.MEMORY.name: {(): 62e6},
+    exporter.BUILD.name: {("0.1.0", "3.11.2"): 1},
+}
+
+_SLO = ("sloth_id", "sloth_service", "sloth_slo")
+_BUDGETS = {
+    ("shop-availability", "shop", "availability"): (0.999, since_release(0.0004, 0.006)),
+    ("shop-latency", "shop", "latency"): (0.5, since_release(0.2, 0.4)),
+}
+
+
+def _recorded(name: str, value: Callable[[float, Amount], Amount]) -> Metric:
+    """What a rule records of each objective; by its wanted share and the errors it has."""
+    GAUGES[name] = {labels: value(*budget) for labels, budget in _BUDGETS.items()}
+    return Metric(name=name, kind="gauge", help="", labels=_SLO)
+
+
+RECORDED = (
+    _recorded("slo:objective:ratio", lambda wanted, _: wanted),
+    _recorded("slo:error_budget:ratio", lambda wanted, _: 1 - wanted),
+    *(
+        _recorded(f"slo:sli_error:ratio_rate{window}", lambda _, errors: errors)
+        for window in ("5m", "1h", "6h", "30d")
+    ),
+    _recorded(
+        "slo:current_burn_rate:ratio",
+        lambda wanted, errors: lambda age: at(errors, age) / (1 - wanted),
+    ),
+    _recorded(
+        "slo:period_error_budget_remaining:ratio", lambda *_: lambda age: 0.62 + age / 20_000
+    ),
+    Metric(name="ALERTS", kind="gauge", help="", labels=("alertname", "alertstate", "severity")),
+)
+"""What the rules make of the shop; it has no instance."""
+GAUGES["ALERTS"] = {("PerfsdkErrorBudgetBurnPage", "firing", "critical"): 1}

@@ -5,9 +5,14 @@ import re
 
 import promql_parser
 import pytest
+import yaml
 
 from grafana.build import FOLDER
+from grafana.build import RULES as RULES_FOLDER
+from grafana.rows import exporter
 from perfsdk import catalog
+from perfsdk_exporter.telemetry import STATES, Telemetry
+from tests.grafana import shop
 from tests.grafana.boards import (
     TARGET_LABELS,
     grouped_by,
@@ -20,13 +25,30 @@ from tests.grafana.boards import (
 )
 
 COMMITTED = sorted(path.name for path in FOLDER.glob("*.json"))
+NATIVE = {metric.name for metric in catalog.METRICS if metric.native}
+RULES = [
+    rule
+    for path in sorted(RULES_FOLDER.glob("*.yaml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
 NAMED = {name: f"the-{name}" for name in sorted(TARGET_LABELS)}
 ON_PAGE = [metric for metric in catalog.METRICS if metric.page == "metrics"]
 """What Prometheus gets; the table of queries is a page for people."""
+RECORDED = {rule["record"] for rule in RULES if "record" in rule} | {"ALERTS"}
+
+
+def suffixes(metric):
+    """How the names of a metric's samples end; a native histogram has none."""
+    if metric.kind != "histogram":
+        return ("",)
+    return ("_bucket", "_count", "_sum", *([""] if metric.native else []))
+
+
 SAMPLE_LABELS = {
     metric.name + suffix: {*metric.labels, *({"le"} if suffix == "_bucket" else ())}
-    for metric in ON_PAGE
-    for suffix in (("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",))
+    for metric in (*ON_PAGE, *exporter.METRICS, *shop.RECORDED)
+    for suffix in suffixes(metric)
 }
 
 
@@ -68,9 +90,15 @@ def label_values(variable):
     return re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"]).groups()
 
 
-def test_every_metric_of_the_catalog_is_shown(board):
-    """Nothing is measured in vain."""
-    shown = {s.name for _, target in targets(board) for s in selectors(parsed(board, target))}
+def test_every_metric_of_the_catalog_is_shown():
+    """Nothing is measured in vain: one of the boards has it."""
+    boards = [json.loads((FOLDER / name).read_text()) for name in COMMITTED]
+    shown = {
+        selector.name
+        for board in boards
+        for _, target in targets(board)
+        for selector in selectors(parsed(board, target))
+    }
     forgotten = {
         metric.name for metric in ON_PAGE if not any(name.startswith(metric.name) for name in shown)
     }
@@ -82,7 +110,10 @@ def test_every_selector_follows_the_variables(board):
     for panel, target in targets(board):
         for selector in selectors(promql_parser.parse(interpolate(board, target["expr"], **NAMED))):
             chosen = {m.name: m.value for m in selector.matchers.matchers}
-            assert NAMED.items() <= chosen.items(), panel["title"]
+            wanted = NAMED.items()
+            if "instance" not in variables(board, "query") or selector.name in RECORDED:
+                wanted = {item for item in wanted if item[0] != "instance"}
+            assert wanted <= chosen.items(), panel["title"]
 
 
 def test_legends_and_columns_are_labels_of_the_result(board):
@@ -123,13 +154,28 @@ def test_counters_are_summed_after_their_rate(board):
     """`rate(sum(...))` is wrong after a restart; a bare counter is shown only as a total."""
     for panel, target in targets(board):
         for call in re.findall(r"(?:rate|increase)\((\w+)", target["expr"]):
-            assert call.endswith(("_total", "_count", "_sum", "_bucket")), panel["title"]
+            ending = ("_total", "_count", "_sum", "_bucket")
+            assert call.endswith(ending) or call in NATIVE, panel["title"]
 
 
 def test_durations_carry_exemplars(board):
     """Every curve of a quantile of a metric with traces asks for examples."""
-    native = {metric.name for metric in catalog.METRICS if metric.native}
     for panel, target in targets(board):
-        if panel["type"] == "timeseries" and target["expr"].startswith("histogram_quantile"):
-            (selector,) = {s.name for s in selectors(parsed(board, target))}
-            assert (selector.removesuffix("_bucket") in native) == target["exemplar"]
+        if panel["type"] == "timeseries" and "histogram_quantile" in target["expr"]:
+            (metric,) = {s.name.removesuffix("_bucket") for s in selectors(parsed(board, target))}
+            assert (metric in NATIVE) == target["exemplar"], panel["title"]
+
+
+def test_what_is_recorded_is_recorded_by_a_rule():
+    """A board that reads what no rule writes would be empty for ever."""
+    assert {metric.name for metric in shop.RECORDED} <= RECORDED
+
+
+def test_what_the_exporter_says_of_itself_is_what_boards_ask_for():
+    """The names and labels of its own page."""
+    telemetry = Telemetry()
+    telemetry.update(seconds=0.1, segments=dict.fromkeys(STATES, 0), series=1, left_out={})
+    families = {family.name: set(family.labels) for family in telemetry.families()}
+    for metric in exporter.METRICS:
+        if metric not in exporter.OF_PROMETHEUS:
+            assert set(metric.labels) == families[metric.name], metric.name

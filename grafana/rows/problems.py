@@ -37,14 +37,14 @@ def _numbers() -> list[Json]:
         _problem(
             "Slow routes",
             "Routes whose P99 is above 1 s now. The table below names them; choose one as"
-            " 'Route' and read 'Where the time goes'.",
+            " 'Route' and open the board Where the time goes.",
             promql.count_where(promql.quantile(0.99, DURATION, by=BY_ROUTE), SLOW, exists=served),
             steps=WORTH_A_LOOK,
         ),
         _problem(
             "N+1 suspects",
             "Routes where one request in twenty makes more than 20 database calls. Load related"
-            " rows together: see 'Database calls of a request'.",
+            " rows together: the board Where the time goes shows the calls of a request.",
             promql.count_where(
                 promql.quantile(0.95, catalog.HTTP_SERVER_REQUEST_DB_CALLS, by=BY_ROUTE),
                 MANY_CALLS,
@@ -54,8 +54,8 @@ def _numbers() -> list[Json]:
         ),
         _problem(
             "Failed database calls",
-            "Share of database operations that raised an error. Their classes: see 'Database"
-            " errors'.",
+            "Share of database operations that raised an error. The board"
+            " Databases and pools tells their classes.",
             promql.share(promql.observations(DB, IS_ERROR), promql.observations(DB)),
             unit="percentunit",
             steps=fields.bad_above(0.001, 0.01),
@@ -63,8 +63,8 @@ def _numbers() -> list[Json]:
         ),
         _problem(
             "Failed cache calls",
-            "Share of cache operations that raised an error; requests then pay for misses. Their"
-            " classes: see 'Cache errors'.",
+            "Share of cache operations that raised an error; requests then pay for misses. The"
+            " board Caches tells their classes.",
             promql.share(promql.observations(CACHE, IS_ERROR), promql.observations(CACHE)),
             unit="percentunit",
             steps=fields.bad_above(0.001, 0.01),
@@ -73,7 +73,8 @@ def _numbers() -> list[Json]:
         _problem(
             "Gaps in the measuring",
             "Errors inside the SDK, and series turned away by a bound, in the chosen time. The"
-            " application is not affected, but numbers may be incomplete: see 'Telemetry'.",
+            " application is not affected, but numbers may be incomplete: the board Telemetry tells"
+            " more.",
             f"({promql.or_zero(promql.grown(catalog.INTERNAL_ERRORS))})"
             f" + ({promql.or_zero(promql.grown(catalog.DROPPED_SERIES))})",
             steps=WORTH_A_LOOK,

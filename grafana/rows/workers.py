@@ -17,7 +17,6 @@ def row() -> Row:
     """Figures of each process, which has a small number that its successor takes over."""
     return Row(
         title="Workers",
-        collapsed=True,
         lines=[
             Line(8, [_processor(), _memory(), _descriptors()]),
             Line(7, [_table(), _versions()], (16, 8)),

@@ -3,7 +3,7 @@
 from grafana import fields, promql
 from grafana.dashboard import Line, Row
 from grafana.fields import Json
-from grafana.panels import query, timeseries
+from grafana.panels import query, stat, timeseries
 from grafana.tables import Column, table
 from perfsdk import catalog
 
@@ -13,6 +13,84 @@ LEGEND = "{{db_operation_name}} {{db_collection_name}}"
 BY_ALL = ("db_system_name", *BY)
 IS_ERROR = 'error_type!=""'
 NONE = "No database calls were measured"
+
+
+def health() -> Row:
+    """Six numbers; the last three are 0 when all is well."""
+    used = promql.gauge(catalog.DB_CLIENT_CONNECTIONS, 'db_client_connection_state="used"')
+    most = promql.gauge(catalog.DB_CLIENT_CONNECTION_MAX)
+    findings = catalog.DB_CLIENT_QUERY_FINDINGS
+    return Row(
+        title="Database health",
+        lines=[
+            Line(
+                4,
+                [
+                    stat(
+                        "Operations",
+                        "Database operations a second of all routes and workers; a batch is one.",
+                        promql.or_zero(promql.observations(DB)),
+                        unit="ops",
+                        steps=fields.NEUTRAL,
+                    ),
+                    stat(
+                        "P99 of an operation",
+                        "99 % of all database operations took at most this long. Yellow from"
+                        " 0.1 s, red from 1 s: a request makes several of them.",
+                        promql.quantile(0.99, DB),
+                        unit="s",
+                        steps=fields.OPERATION,
+                        none="no calls",
+                        quiet="no calls",
+                    ),
+                    stat(
+                        "Connections used",
+                        "Connections in use, of all that the pools of all workers may open. Pools"
+                        " without a limit do not count.",
+                        promql.share(used, most),
+                        unit="percentunit",
+                        steps=fields.bad_above(0.7, 0.9),
+                        none="no pools",
+                    ),
+                    _problem(
+                        "Failed operations",
+                        "Share of database operations that raised an error. Their classes: see"
+                        " 'Database errors'.",
+                        promql.share(promql.observations(DB, IS_ERROR), promql.observations(DB)),
+                        steps=fields.bad_above(0.001, 0.01),
+                        unit="percentunit",
+                        none="no calls",
+                    ),
+                    _problem(
+                        "Waiting for a connection",
+                        "Callers that wait for a connection now: all that may be open are in use.",
+                        promql.or_zero(promql.gauge(catalog.DB_CLIENT_CONNECTION_PENDING)),
+                        steps=fields.bad_from(1),
+                    ),
+                    _problem(
+                        "Hurting queries",
+                        "Findings a second: N+1 queries, slow ones, and the others of the table"
+                        " below, see 'Queries that hurt'.",
+                        promql.or_zero(promql.rate(findings)),
+                        steps=fields.bad_from(0.01, fields.ORANGE),
+                        unit="reqps",
+                    ),
+                ],
+            )
+        ],
+    )
+
+
+def _problem(
+    title: str,
+    description: str,
+    expr: str,
+    *,
+    steps: list[tuple[float | None, str]],
+    unit: str = "short",
+    none: str = "none",
+) -> Json:
+    return stat(title, description, expr, unit=unit, steps=steps, none=none, alarm=True)
 
 
 def row() -> Row:

@@ -142,7 +142,7 @@ def _quantiles() -> Json:
     return timeseries(
         "Duration of all chosen routes",
         "P50, P95 and P99 over the chosen routes together. Only P99 rises: a few requests wait"
-        " for something, see 'Slow requests'. All three rise: everything does.",
+        " for something: the board Where the time goes says what. All three rise: everything does.",
         [
             query(promql.busy(promql.quantile(q, DURATION, ROUTE)), name, exemplar=True)
             for name, q in QUANTILES

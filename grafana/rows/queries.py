@@ -1,4 +1,4 @@
-"""Queries and pools: which statements hurt, how much they return, and who waits to ask at all."""
+"""Queries and pools: which statements hurt, how much they return, who waits to ask at all."""
 
 from grafana import fields, promql
 from grafana.dashboard import Line, Row
@@ -20,15 +20,15 @@ NONE = "No connection pools were measured"
 
 
 def row() -> Row:
-    """What was found in requests, and the pools of all workers."""
+    """What was found in requests."""
+    return Row(title="Statements", lines=[Line(9, [_findings(), _rows()], (14, 10))])
+
+
+def pools() -> Row:
+    """The pools of all workers."""
     return Row(
-        title="Queries that hurt, and connection pools",
-        collapsed=True,
-        lines=[
-            Line(9, [_findings(), _rows()], (14, 10)),
-            Line(8, [_used(), _pending(), _wait()]),
-            Line(8, [_table()]),
-        ],
+        title="Connection pools",
+        lines=[Line(8, [_used(), _pending(), _wait()]), Line(8, [_table()])],
     )
 
 
