@@ -5,6 +5,8 @@ does not, and `patch(module, patches, recorder)`.
 """
 
 INTEGRATIONS = {
+    "aiomysql": "perfsdk.integrations.aiomysql",
+    "aiomysql.pool": "perfsdk.integrations.aiomysql_pool",
     "aiosqlite": "perfsdk.integrations.aiosqlite",
     "async_lru": "perfsdk.integrations.async_lru",
     "asyncpg": "perfsdk.integrations.asyncpg",
@@ -16,6 +18,7 @@ INTEGRATIONS = {
     "psycopg2.extras": "perfsdk.integrations.psycopg2_extras",
     "psycopg2.pool": "perfsdk.integrations.psycopg2_pool",
     "psycopg_pool": "perfsdk.integrations.psycopg_pool",
+    "pymysql": "perfsdk.integrations.pymysql",
     "redis": "perfsdk.integrations.redis",
     "sqlalchemy": "perfsdk.integrations.sqlalchemy",
     "sqlite3": "perfsdk.integrations.sqlite3",
