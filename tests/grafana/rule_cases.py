@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from perfsdk import catalog
 
-HOUR, DAY, WEEK = "hour", "day", "week"
-LENGTH_MINUTES = {HOUR: 100, DAY: 25 * 60 + 30, WEEK: 7 * 24 * 60 + 120}
+HOUR, SHIFT, DAY, WEEK = "hour", "shift", "day", "week"
+LENGTH_MINUTES = {HOUR: 100, SHIFT: 8 * 60, DAY: 25 * 60 + 30, WEEK: 7 * 24 * 60 + 120}
 HERE = "10.0.0.7:8979"
 POOL = {catalog.POOL: "db/shop"}
 DB = {"db_system_name": "postgresql", "db_namespace": "shop", "db_operation_name": "SELECT"}

@@ -196,6 +196,16 @@ MEASURING = [
         [value("up", *always(0)), Series(WORKERS, "_x2", {}), Series(BUILD_INFO, "_x2", {})],
     ),
     Case("no-application", ABSENT, [Series(WORKERS, "_x2", {})], (ABSENT,)),
+    Case(
+        "one-of-two-has-no-application",
+        ABSENT,
+        [
+            value(WORKERS, *always(4)),
+            value(BUILD_INFO, *always(1)),
+            value(BUILD_INFO, *always(1))._replace(instance="10.0.0.8:8979"),
+        ],
+        (ABSENT,),
+    ),
     Case("no-workers-live", ABSENT, [value(WORKERS, *always(0))], (ABSENT,)),
     Case("application-starts", ABSENT, [value(WORKERS, (4, 92), (0, 5), (4, 3))]),
     Case(

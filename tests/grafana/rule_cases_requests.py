@@ -3,6 +3,7 @@
 from tests.grafana.rule_cases import (
     BUILD_INFO,
     DAY,
+    SHIFT,
     WEEK,
     WORKERS,
     Case,
@@ -18,6 +19,7 @@ TRAFFIC, CALLS = "PerfsdkTrafficDropped", "PerfsdkDatabaseCallsGrew"
 NEW_ERROR, P99 = "PerfsdkNewError", "PerfsdkLatencyP99High"
 NOT_MEASURED = "PerfsdkObjectiveNotMeasured"
 
+SEVEN_HOURS, EIGHT_HOURS = 7 * 60, 8 * 60
 DAY_BEFORE, TODAY = 24 * 60 + 15, 75
 TWO_HOURS, BETWEEN = 120, 7 * 24 * 60 - 120
 
@@ -27,6 +29,16 @@ def failing(share, per_minute=600.0, **end):
     end = {"status": "500", "error": "ValueError"} | end
     well, failed = per_minute * (1 - share), per_minute * share
     return [*requests(*always(well)), *requests(*always(failed), **end)]
+
+
+def failing_lately(share, minutes):
+    """A service that was well for hours, and then fails."""
+    return [
+        *requests(*always(600, SHIFT)),
+        *requests(
+            (0, EIGHT_HOURS - minutes), (600 * share, minutes), status="500", error="ValueError"
+        ),
+    ]
 
 
 def slow(share, per_minute=600.0):
@@ -74,6 +86,15 @@ def weekly(before, now):
     """Traffic a week ago and now; nothing was recorded between."""
     return requests((before, TWO_HOURS), (None, BETWEEN), (now, TWO_HOURS))
 
+
+WINDOWS = [
+    # Six hours of it are within what pages, the last hour is not.
+    Case("fails-since-50-minutes", PAGE, failing_lately(0.03, 50), (PAGE, TICKET), SHIFT),
+    # Neither five minutes nor an hour are 14.4 times too bad, six hours are 6 times.
+    Case("fails-since-7-hours", PAGE, failing_lately(0.008, SEVEN_HOURS), (PAGE, TICKET), SHIFT),
+    Case("fails-since-half-an-hour", PAGE, failing_lately(0.02, 30), (), SHIFT),
+    Case("failed-once-in-7-hours", TICKET, failing_lately(0.02, 10), (), SHIFT),
+]
 
 TRAFFIC_CASES = [
     Case("traffic-is-a-tenth", TRAFFIC, weekly(600, 60), (TRAFFIC,), WEEK),
@@ -141,7 +162,7 @@ SINCE_YESTERDAY = [
     ),
 ]
 
-CASES = [*OBJECTIVES, *TRAFFIC_CASES, *SINCE_YESTERDAY]
+CASES = [*OBJECTIVES, *WINDOWS, *TRAFFIC_CASES, *SINCE_YESTERDAY]
 
 P99_ON = [
     Case("p99-is-400-ms", P99, slow(0.05), (P99,)),

@@ -77,7 +77,11 @@ def _reads_others(file: Path) -> int:
 def fired(
     folder: Path, rules: Sequence[Path], every: str, cases: Sequence[Case], namespace: str = ""
 ) -> dict[int, list[Fired]]:
-    """Every alert that fires, by the minute at which it was looked."""
+    """Every alert that fires, by the minute at which it was looked.
+
+    Raises:
+        AssertionError: promtool could not run the test, or says what is not understood here.
+    """
     minutes = sorted({case.minute for case in cases})
     # promtool names what fires where nothing is expected to.
     looks = [
@@ -90,15 +94,18 @@ def fired(
     )
     times = {_as_go_writes(minute): minute for minute in minutes}
     found: dict[int, list[Fired]] = {minute: [] for minute in minutes}
-    for part in re.split(r"(?=alertname: )", words):
+    before, *parts = re.split(r"(?=alertname: )", words)
+    assert not before.strip(), words
+    for part in parts:
         head = _HEAD.match(part)
-        if head:
-            labels = re.findall(r"Labels:(\{.*\})", part)
-            annotations = re.findall(r"Annotations:(\{.*\})", part)
-            found[times[head[2]]] += [
-                Fired(head[1], _read(one), _read(other))
-                for one, other in zip(labels, annotations, strict=True)
-            ]
+        labels = re.findall(r"Labels:(\{.*\})", part)
+        annotations = re.findall(r"Annotations:(\{.*\})", part)
+        assert head, part
+        assert labels, part
+        found[times[head[2]]] += [
+            Fired(head[1], _read(one), _read(other))
+            for one, other in zip(labels, annotations, strict=True)
+        ]
     return found
 
 

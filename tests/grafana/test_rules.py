@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from grafana.alerting.files import RULES, TEMPLATES, helm_templates, rule_files
 from grafana.alerting.parameters import HELM_PREFIX, PARAMETERS, chosen, filled
 from grafana.alerting.yaml_text import document
+from tests.grafana.rule_history import ALERTS
 from tests.servers import require
 
 GRAFANA = RULES.parent
@@ -125,4 +126,5 @@ def test_the_readme_tells_every_parameter():
     shown = [(p.name, filled(str(p), chosen({})), p.meaning) for p in PARAMETERS]
     assert shown == [row for row in rows if row[0] in {p.name for p in PARAMETERS}]
     assert "python grafana/build.py --rules-to" in text
+    assert f"{len(ALERTS)} alerts" in text
     assert HELM_PREFIX in text

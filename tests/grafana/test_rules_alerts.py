@@ -7,7 +7,7 @@ import pytest
 
 from grafana.alerting.files import RULES, rule_files
 from tests.grafana import rule_cases_inside, rule_cases_requests
-from tests.grafana.rule_cases import DAY, HOUR, WEEK
+from tests.grafana.rule_cases import DAY, HOUR, SHIFT, WEEK
 from tests.grafana.rule_history import ALERTS, fired
 
 CASES = [*rule_cases_requests.CASES, *rule_cases_inside.CASES]
@@ -17,7 +17,7 @@ NAMESPACE = "shop & co"
 
 # Days of evaluation cost seconds; objectives have their say within the hour.
 WITHOUT_OBJECTIVES = ("perfsdk-aggregations.rules.yaml", "perfsdk-alerts.rules.yaml")
-EVERY = {HOUR: "2m", DAY: "15m", WEEK: "30m"}
+EVERY = {HOUR: "2m", SHIFT: "5m", DAY: "15m", WEEK: "30m"}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def found(tmp_path_factory):
     by_job = {case.name: [] for case in CASES}
     for span, every in EVERY.items():
         cases = [case for case in CASES if case.span == span]
-        names = sorted(rule_files()) if span == HOUR else WITHOUT_OBJECTIVES
+        names = sorted(rule_files()) if span in {HOUR, SHIFT} else WITHOUT_OBJECTIVES
         folder = tmp_path_factory.mktemp(span)
         looks = fired(folder, [RULES / name for name in names], every, cases, NAMESPACE)
         for case in cases:
