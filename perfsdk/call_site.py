@@ -2,17 +2,35 @@
 
 import os
 import sys
+import weakref
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any
+from contextvars import ContextVar
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 MAX_FILES = 2000
 """Files remembered as the application's or a library's."""
 MAX_FRAMES = 200
 
+ALWAYS_TOLD, TOLD_ONCE_IN = 50, 50
+"""How often the line of a finding is looked for before most times are left out."""
+MAX_FINDINGS = 2000
+"""Findings whose times are remembered."""
+
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _LIBRARY_ROOTS = tuple(os.path.join(os.path.dirname(path), "") for path in (os.__file__, __file__))
 _is_application: dict[str, bool] = {}
+
+
+class Waiting(NamedTuple):
+    """An asyncio task waits for what a thread does, all of it called by the function of `code`."""
+
+    task: "weakref.ref[Any]"
+    code: CodeType
+
+
+waiting: ContextVar[Waiting | None] = ContextVar("perfsdk_waiting", default=None)
+"""What waits for the running code."""
 
 
 def call_site(frame: FrameType | None) -> str:
@@ -36,8 +54,12 @@ def call_site(frame: FrameType | None) -> str:
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """The frames from here outwards, also those outside a greenlet that was switched to."""
+    """The frames from here outwards.
+
+    Also those outside a greenlet that was switched to, and of the task that waits for a thread.
+    """
     greenlet: Any = None
+    awaited = waiting.get()
     for _ in range(MAX_FRAMES):
         if frame is None:
             greenlet = _outer_greenlet(greenlet)
@@ -45,7 +67,23 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
             if frame is None:
                 return
         yield frame
+        if awaited is not None and frame.f_code is awaited.code:
+            yield from _waiting_frames(awaited.task())
+            awaited = None
         frame = frame.f_back
+
+
+def _waiting_frames(task: Any) -> Iterator[FrameType]:
+    """Those of a task, from where it waits outwards; none when it is no more."""
+    frames: list[FrameType] = []
+    coroutine = None if task is None else task.get_coro()
+    while len(frames) < MAX_FRAMES:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is None:
+            break
+        frames.append(frame)
+        coroutine = getattr(coroutine, "cr_await", None)
+    yield from reversed(frames)
 
 
 def _outer_greenlet(greenlet: Any) -> Any:
@@ -84,3 +122,26 @@ def _shown(frame: FrameType) -> str:
     roots = [root for root in paths if file.startswith(os.path.join(root, ""))]
     short = os.path.relpath(file, max(roots, key=len)) if roots else file
     return f"{short}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+class Sites:
+    """Tells the line of what is found again and again, at little cost.
+
+    To look for it takes about 20 us, and only what is new is logged: so the first times tell it,
+    and then one of many, which is enough for what begins to happen elsewhere too.
+    """
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: dict[Any, int] = {}
+
+    def of(self, finding: Any, frame: FrameType | None) -> str:
+        """The line that `frame` was called from; empty for most times of a known finding."""
+        times = self._times.get(finding, 0)
+        if times >= ALWAYS_TOLD and times % TOLD_ONCE_IN:
+            self._times[finding] = times + 1
+            return ""
+        if times or len(self._times) < MAX_FINDINGS:
+            self._times[finding] = times + 1
+        return call_site(frame)

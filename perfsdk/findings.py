@@ -86,7 +86,16 @@ class allow:  # noqa: N801 - it is read as a verb, such as contextlib.suppress
             allowed.set(entered[-1][1])
 
     def __call__(self, function: F) -> F:
-        """Decorate a function or coroutine function."""
+        """Decorate a function or coroutine function.
+
+        Raises:
+            TypeError: it makes a generator, whose code runs after the call.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"allow: {function!r} makes a generator, which runs after the call: put "
+                "`with perfsdk.allow(...):` around the loop that runs it"
+            )
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -132,7 +141,8 @@ class Findings:
                 self._counter.add((kind, route, statement.system))
                 if self.tell is not None:
                     self.tell(statement, kind, route)
-                self._tell(kind, route, statement.summary, site)
+                if site:  # else it is one of the many of a known one
+                    self._tell(kind, route, statement.summary, site)
         except Exception:
             guard.failed("findings.record")
 

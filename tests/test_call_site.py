@@ -1,12 +1,14 @@
 """Call sites: the nearest line of the application, from wherever a library calls."""
 
+import asyncio
 import sys
 import threading
+import weakref
 
 import greenlet
 
 from perfsdk import call_site as module
-from perfsdk.call_site import call_site
+from perfsdk.call_site import Waiting, call_site, waiting
 
 DRIVER = "import sys\n\n\ndef call():\n    return sys._getframe()\n"
 SHOP = "def page(call, frames):\n    frames.append(call())\n"
@@ -61,6 +63,40 @@ async def test_in_coroutines():
         return call_site(sys._getframe(1))
 
     assert "in test_in_coroutines" in await asked()
+
+
+async def test_in_a_thread_that_a_task_waits_for(tmp_path):
+    """The line that waits comes before those of whoever runs the thread."""
+    installed_call = installed(tmp_path, "driver", LIBRARY_IN_GREENLET)["call"]
+    handler = installed(tmp_path, "bridge", "def run(call):\n    return call()\n")["run"]
+
+    def of_the_server():
+        return handler(installed_call)
+
+    async def waits():
+        task = weakref.ref(asyncio.current_task())
+        token = waiting.set(Waiting(task, handler.__code__))
+        try:
+            return await asyncio.to_thread(of_the_server)
+        finally:
+            waiting.reset(token)
+
+    assert "in waits" in await waits()
+    assert "in of_the_server" in await asyncio.to_thread(of_the_server)
+
+
+async def test_in_a_thread_that_nobody_waits_for_any_more(tmp_path):
+    """The task is gone: what is left are the frames of the thread."""
+    installed_call = installed(tmp_path, "driver", LIBRARY_IN_GREENLET)["call"]
+    handler = installed(tmp_path, "bridge", "def run(call):\n    return call()\n")["run"]
+    task = asyncio.ensure_future(asyncio.sleep(0))
+    token = waiting.set(Waiting(weakref.ref(task), handler.__code__))
+    try:
+        await task
+        del task
+        assert "in test_in_a_thread_that_nobody" in handler(installed_call)
+    finally:
+        waiting.reset(token)
 
 
 def test_files_that_are_remembered_are_bounded(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import logging
 from typing import NamedTuple
@@ -204,3 +205,19 @@ async def test_allowing_in_a_coroutine_function():
 
     assert inspect.iscoroutinefunction(function)
     assert {"slow"} == await function()
+
+
+def test_generator_functions_cannot_be_decorated():
+    """Their calls run later, when they are iterated: nothing would be allowed there."""
+
+    def generate():
+        yield 1
+
+    async def generate_async():
+        yield 1
+
+    for function in (generate, generate_async, functools.partial(generate)):
+        with pytest.raises(TypeError, match=r"^allow: .*generate.* put `with perfsdk\.allow\("):
+            perfsdk.allow("slow")(function)
+    with perfsdk.allow("slow"):
+        assert [1] == list(generate())

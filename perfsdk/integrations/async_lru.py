@@ -32,8 +32,7 @@ Call = Callable[..., Any]
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure all decorated functions, through the methods that count for `cache_info()`."""
     functions = Functions(recorder)
-    # The class is private, and has no other name.
-    owner = module._LRUCacheWrapper  # noqa: SLF001
+    owner = module._LRUCacheWrapper  # noqa: SLF001 - it has no public name
     patches.replace(owner, "_cache_hit", functions.hit)
     patches.replace(owner, "_cache_miss", functions.miss)
     patches.replace(owner, "_task_done_callback", functions.done)

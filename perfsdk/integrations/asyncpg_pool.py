@@ -1,8 +1,8 @@
 """Reads the pools of asyncpg: connections used and idle, and who waits for one, how long.
 
 Known: asyncpg 0.28 to 0.32 (https://magicstack.github.io/asyncpg/current/). The first connection
-of a pool tells its name, so what was waited for before it is not recorded. A connection that is
-closed by whoever took it is given back at that moment.
+of a pool tells its name: until there was one, who gives up is not counted. What sets up
+a connection is no operation. One that is closed by whoever took it is given back at that moment.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import Any
 
 from perfsdk import guard
 from perfsdk.recorder import Recorder
-from perfsdk.wrapping.calls import Args, Kwargs
+from perfsdk.request import DB
+from perfsdk.wrapping.calls import Args, Kwargs, silent_coroutine
 from perfsdk.wrapping.patches import Patches
 from perfsdk.wrapping.pools import Pool, Pools, PoolState, pool_name, waiting_coroutine
 
@@ -67,10 +68,12 @@ class PoolHooks:
 
 
 def _connect(hooks: PoolHooks, wrapped: Call) -> Call:
+    silently = silent_coroutine(DB)(wrapped)
+
     @functools.wraps(wrapped)
     async def connect(self: Any) -> Any:
         started = perf_counter()
-        result = await wrapped(self)
+        result = await silently(self)
         try:
             hooks.connected(self, perf_counter() - started)
         except Exception:

@@ -6,8 +6,8 @@ trip of a server-side cursor, as FETCH; `stream` until its first row; the block 
 `commit`, `rollback`, the blocks of `transaction()` and what the library prepares or describes
 are not asked through cursors, so they are no operations.
 
-Rows are those that an `execute` brought, or a FETCH. They are absent in pipeline mode, where
-answers come later, and for `stream`. In pipeline mode the time is that of sending.
+Rows are those that an `execute` brought, an `executemany` with `returning`, or a FETCH. They are
+absent for `stream` and in pipeline mode, where answers come later and the time is that of sending.
 """
 
 import functools
@@ -105,8 +105,12 @@ class Connections:
         self._databases.stop()
 
     def _rows(self, args: Args, _result: Any) -> int:
-        # Of a server-side cursor none are here yet.
-        return -1 if not args or isinstance(args[0], self._server_side) else int(args[0].rowcount)
+        if not args or isinstance(args[0], self._server_side):
+            return -1  # of a server-side cursor none are here yet
+        # Not `rowcount`, which is that of the first of them, or how many rows were affected.
+        results = args[0]._results  # noqa: SLF001 - to ask for the next one would change the cursor
+        brought = [result.ntuples for result in results if result.nfields]
+        return sum(brought) if brought else -1
 
     def _text(self, query: Any) -> str:
         """A query without the values in it: nothing of the application's is called for it."""

@@ -73,12 +73,22 @@ class Counting:
 
 
 def _rowcount(args: Args, _result: Any) -> int:
-    rows: int = args[1].rowcount
-    return rows
+    cursor = args[1]
+    # Without columns it is how many rows were affected.
+    return int(cursor.rowcount) if _has_columns(cursor) else -1
+
+
+def _has_columns(cursor: Any) -> bool:
+    if not hasattr(cursor, "pgresult"):
+        return cursor.description is not None
+    # psycopg, which makes a description whenever it is asked for one.
+    return cursor.pgresult is not None and bool(cursor.pgresult.nfields)
 
 
 def _buffered(args: Args, _result: Any) -> int:
-    return len(args[1]._rows)  # noqa: SLF001 - it has no other sign of them
+    cursor = args[1]
+    rows = len(cursor._rows)  # noqa: SLF001 - it has no other sign of them
+    return -1 if not rows and cursor.description is None else rows
 
 
 def _of_batches(args: Args, _result: Any) -> int:

@@ -5,7 +5,7 @@ from time import perf_counter
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.request import Account, lookups_of
+from perfsdk.request import CACHE, FOLD_AT, Account, lookups_of
 from perfsdk.wrapping.calls import Args, Kwargs, Operation
 
 REPEATED_GETS, REPEATED_SECONDS = 5, 0.05
@@ -33,15 +33,22 @@ class Get(Operation):
         result: Any,
         error: BaseException | None,
     ) -> None:
-        super().end(account, started, args, kwargs, result, error)
-        if account is None or account.events is None:
+        if account is None or account.events is None or error is not None:
+            super().end(account, started, args, kwargs, result, error)
             return
+        ended = perf_counter()
         try:
-            gets = lookups_of(account).gets
-            ended = perf_counter()
-            known = gets.get(self)
+            self.successes.observe(ended - started)
+            events = account.events
+            events.append((ended, -CACHE))
+            if len(events) >= FOLD_AT:
+                account.fold()
+            lookups = account.lookups
+            if lookups is None:
+                lookups = lookups_of(account)
+            known = lookups.gets.get(self)
             if known is None:
-                gets[self] = [1, ended - started, ended]
+                lookups.gets[self] = [1, ended - started, ended]
                 return
             if started < known[2]:  # at the same time as another
                 known[2] = max(known[2], ended)
@@ -53,6 +60,7 @@ class Get(Operation):
                 known[1] >= REPEATED_SECONDS
                 or (known[0] >= REPEATED_GETS_AT_ONCE and known[1] >= REPEATED_AT_ONCE_SECONDS)
             ):
+                known[:2] = 0, 0.0  # it is found once a request
                 self._found("get_in_loop")
         except Exception:
             guard.failed("cache_gets.end")

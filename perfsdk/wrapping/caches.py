@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.call_site import call_site
+from perfsdk.call_site import Sites
 from perfsdk.catalog import (
     CACHE_LOAD_DURATION,
     CACHE_OPERATION_DURATION,
@@ -52,6 +52,7 @@ class Cache:
         "_operations",
         "_removals",
         "_requests",
+        "_sites",
         "_writes",
         "labels",
         "loads",
@@ -71,6 +72,7 @@ class Cache:
         self._loads_seconds = recorder.histogram(CACHE_LOAD_DURATION)
         self._durations = recorder.histogram(CACHE_OPERATION_DURATION)
         self._operations: dict[str, Operation] = {}
+        self._sites = Sites()
 
     def operation(self, name: str) -> Operation:
         """One kind of call of it: `get`, `get_many`, `set` and so on, as the catalog has them."""
@@ -169,7 +171,8 @@ class Cache:
                 return
             findings = lookups_of(account).findings
             if (self, kind) not in findings and kind not in allowed.get():
-                findings[self, kind] = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+                frame = sys._getframe(1)  # noqa: SLF001 - no other way
+                findings[self, kind] = self._sites.of(kind, frame)
         except Exception:
             guard.failed("caches.found")
 
@@ -187,7 +190,8 @@ class Cache:
         if "miss_not_filled" in allowed.get():
             load.site = None
         elif self.suspected:
-            load.site = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+            frame = sys._getframe(1)  # noqa: SLF001 - no other way
+            load.site = self._sites.of("miss_not_filled", frame)
 
     def _wrote(self, account: Account, key: Any, ttl: Any, value: Any) -> str:
         """The pattern of a write in a request."""
@@ -201,7 +205,7 @@ class Cache:
             lookups = lookups_of(account)
             if self not in lookups.lasting and (self, "no_ttl") not in lookups.findings:
                 frame = sys._getframe(1)  # noqa: SLF001 - no other way
-                lookups.lasting[self] = number, call_site(frame)
+                lookups.lasting[self] = number, self._sites.of("no_ttl", frame)
         load = lookups.missed.pop((self, number), None) if lookups is not None else None
         if load is not None:
             self.loads.end(load)

@@ -11,13 +11,7 @@ from time import perf_counter
 from types import FrameType
 from typing import Any
 
-from perfsdk import guard
-from perfsdk.catalog import (
-    CACHE_LOAD_DURATION,
-    CACHE_OPERATION_DURATION,
-    CACHE_REQUESTS,
-    CACHE_WRITES,
-)
+from perfsdk import catalog, guard
 from perfsdk.recorder import MAX_LABEL_LENGTH, Recorder
 from perfsdk.request import CACHE, FOLD_AT, Account, current
 
@@ -41,10 +35,10 @@ class Name:
 
     def __init__(self, recorder: Recorder, system: str, name: str) -> None:
         self.labels = (system, name[:MAX_LABEL_LENGTH])
-        self.requests = recorder.counter(CACHE_REQUESTS)
-        self.loads = recorder.histogram(CACHE_LOAD_DURATION)
-        self.writes = recorder.counter(CACHE_WRITES)
-        self._durations = recorder.histogram(CACHE_OPERATION_DURATION)
+        self.requests = recorder.counter(catalog.CACHE_REQUESTS)
+        self.loads = recorder.histogram(catalog.CACHE_LOAD_DURATION)
+        self.writes = recorder.counter(catalog.CACHE_WRITES)
+        self._durations = recorder.histogram(catalog.CACHE_OPERATION_DURATION)
         self.observe: Callable[[float], None] = self._bind
         self.hit = 0
 

@@ -68,7 +68,8 @@ class Pool:
 
 
 FindPool = Callable[[Any, Args, Kwargs], Pool | None]
-"""Gives the pool of a call by instance, args and kwargs; None when it is not to be measured."""
+"""Gives the pool of a call by instance, args and kwargs; None when it is not to be measured. It is
+asked when the call is over: the first connection may tell which pool that was."""
 
 
 class Pools:
@@ -139,10 +140,7 @@ def waiting(find_pool: FindPool, timeouts: tuple[type[BaseException], ...]) -> M
     def make(wrapped: Call) -> Call:
         @functools.wraps(wrapped)
         def call(*args: Any, **kwargs: Any) -> Any:
-            pool = _find(find_pool, args, kwargs)
-            if pool is None:
-                return wrapped(*args, **kwargs)
-            with _Waiting(pool, timeouts):
+            with _Waiting(find_pool, args, kwargs, timeouts):
                 return wrapped(*args, **kwargs)
 
         return call
@@ -156,10 +154,7 @@ def waiting_coroutine(find_pool: FindPool, timeouts: tuple[type[BaseException], 
     def make(wrapped: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         @functools.wraps(wrapped)
         async def call(*args: Any, **kwargs: Any) -> Any:
-            pool = _find(find_pool, args, kwargs)
-            if pool is None:
-                return await wrapped(*args, **kwargs)
-            with _Waiting(pool, timeouts):
+            with _Waiting(find_pool, args, kwargs, timeouts):
                 return await wrapped(*args, **kwargs)
 
         return call
@@ -170,10 +165,18 @@ def waiting_coroutine(find_pool: FindPool, timeouts: tuple[type[BaseException], 
 class _Waiting:
     """The block in which somebody waits for a connection."""
 
-    __slots__ = ("_account", "_pool", "_started", "_timeouts", "_token")
+    __slots__ = ("_account", "_args", "_find", "_kwargs", "_started", "_timeouts", "_token")
 
-    def __init__(self, pool: Pool, timeouts: tuple[type[BaseException], ...]) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        find: FindPool,
+        args: Args,
+        kwargs: Kwargs,
+        timeouts: tuple[type[BaseException], ...],
+    ) -> None:
+        self._find = find
+        self._args = args
+        self._kwargs = kwargs
         self._timeouts = timeouts
 
     def __enter__(self) -> None:
@@ -194,10 +197,13 @@ class _Waiting:
                 events.append((ended, -POOL_WAIT))
                 if len(events) >= FOLD_AT:
                     account.fold()
+            pool = self._find(self._args[0], self._args[1:], self._kwargs)
+            if pool is None:
+                return
             if isinstance(error, self._timeouts):
-                self._pool.timed_out()
+                pool.timed_out()
             else:
-                self._pool.waited(ended - self._started)
+                pool.waited(ended - self._started)
         except Exception:
             guard.failed("pools.end")
 
@@ -211,11 +217,3 @@ def pool_name(host: object, port: object, namespace: object) -> str:
 
 
 _BIT = 1 << DB
-
-
-def _find(find_pool: FindPool, args: Args, kwargs: Kwargs) -> Pool | None:
-    try:
-        return find_pool(args[0], args[1:], kwargs)
-    except Exception:
-        guard.failed("pools.find")
-        return None

@@ -65,6 +65,10 @@ class ReadThrough:
 
         return load
 
+    def missed(self) -> None:
+        """It is a miss whose value the application had at hand: there is nothing to load."""
+        self._missed = self._loaded = 1
+
     def _begin(
         self, args: tuple[Any, ...], missed: Callable[[tuple[Any, ...]], Iterable[Any]] | None
     ) -> Any:

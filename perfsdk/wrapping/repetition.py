@@ -34,8 +34,7 @@ class Repetition:
         """Another call has ended; whether it is to be asked what kind of finding this is."""
         if started < self._latest:
             # At the same time as another: asked for together, not one after the other.
-            if ended > self._latest:
-                self._latest = ended
+            self._latest = max(self._latest, ended)
             return False
         self.calls = calls = self.calls + 1
         self.seconds += ended - started

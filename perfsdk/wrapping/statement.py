@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.call_site import call_site
+from perfsdk.call_site import Sites
 from perfsdk.findings import allowed
 from perfsdk.recorder import Histogram, Labels
 from perfsdk.request import DB, FOLD_AT, Account, Queries, current
@@ -29,6 +29,8 @@ _PARAMETERS = ("params", "vars", "args", "parameters")
 """What drivers call the parameters of a statement when they are given by name."""
 
 _PLAIN = (tuple, list, dict)
+
+_sites = Sites()
 
 _NOT_COUNTED = object()
 """In place of the repetition of a statement that writes."""
@@ -231,7 +233,7 @@ class Statement(Operation):
         findings = queries.findings
         if key in findings or len(findings) >= MAX_FINDINGS or kind in allowed.get():
             return
-        findings[key] = call_site(sys._getframe(1))  # noqa: SLF001 - no other way
+        findings[key] = _sites.of(key, sys._getframe(1))  # noqa: SLF001 - no other way
 
 
 def _by_name(kwargs: Kwargs) -> Any:

@@ -180,7 +180,9 @@ def trace_redis(provider):
     RedisInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
 
 
-def _with_ours(metric):
+def with_ours(metric):
+    """The bare library, and ours in a request and outside, which counts in that metric."""
+
     def recorded():
         return in_segments(metric)
 
@@ -191,27 +193,29 @@ def _with_ours(metric):
     }
 
 
-def _by_hand(install):
+def by_hand(install):
+    """What somebody writes who has prometheus_client."""
     return Peer(install, lambda: on_prometheus_page("hand_call_duration_seconds_count"))
 
 
-def _traces(instrumentor):
+def traces(instrumentor):
+    """OpenTelemetry, by what instruments the library."""
     spans = Spans(instrumentor)
     return Peer(spans.install, spans.recorded)
 
 
 PEERS = {
     "sqlalchemy": {
-        **_with_ours("db_client_operation_duration_seconds"),
-        BY_HAND: _by_hand(install_by_hand_sqlalchemy),
-        TRACES: _traces(trace_sqlalchemy),
+        **with_ours("db_client_operation_duration_seconds"),
+        BY_HAND: by_hand(install_by_hand_sqlalchemy),
+        TRACES: traces(trace_sqlalchemy),
     },
     "redis": {
-        **_with_ours("cache_operation_duration_seconds"),
-        BY_HAND: _by_hand(install_by_hand_redis),
-        TRACES: _traces(trace_redis),
+        **with_ours("cache_operation_duration_seconds"),
+        BY_HAND: by_hand(install_by_hand_redis),
+        TRACES: traces(trace_redis),
     },
-    "cachetools cached": _with_ours("cache_requests_total"),
-    "cachetools get": _with_ours("cache_requests_total"),
+    "cachetools cached": with_ours("cache_requests_total"),
+    "cachetools get": with_ours("cache_requests_total"),
 }
 """Peers by name, by the library that is called."""

@@ -4,14 +4,18 @@ The request is part of what is timed: of ours a twentieth of the middleware is i
 the sharing out of the request's time among its components. "outside a request" is the call alone.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
 import time
+from inspect import iscoroutinefunction
 from pathlib import Path
 
+from tests import postgresql
+from tests.bench import call_peers, database_peers
 from tests.bench.applications import scope_of
-from tests.bench.call_peers import LIBRARIES, OUTSIDE, PEERS
+from tests.bench.call_peers import OUTSIDE
 from tests.bench.child import in_child
 from tests.bench.figures import OURS, Goal, Report, goal_of_overhead, overhead_table
 from tests.bench.rounds import interleave
@@ -22,6 +26,9 @@ WARM_REQUESTS = 50
 TURNS = 40
 MOST_US = 3.0
 
+LIBRARIES = call_peers.LIBRARIES | database_peers.LIBRARIES
+PEERS = call_peers.PEERS | database_peers.PEERS
+
 SERVER_CORE, CLIENT_CORE = (0, 1) if (os.cpu_count() or 1) >= 2 else (None, None)
 
 
@@ -29,25 +36,33 @@ def prepare(subject, *, library, **where):
     """In a child: one library, measured by one peer, or by none."""
     peer = PEERS[library][subject]
     around = peer.install()
-    call = LIBRARIES[library](**where)
-    if where and CLIENT_CORE is not None:
-        os.sched_setaffinity(0, {CLIENT_CORE})
+    make, run = LIBRARIES[library], _run
+    call_all = None
 
     async def handle(_scope, _receive, send):
-        for _ in range(CALLS_IN_A_REQUEST):
-            call()
+        await call_all()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    app = around(handle)
+    app = around(handle)  # before there is a connection, as in an application
+    if iscoroutinefunction(make):
+        run = asyncio.new_event_loop().run_until_complete
+        call_all = _await_all(run(make(**where)))
+    else:
+        call_all = _call_all(make(**where))
+    if where and CLIENT_CORE is not None:
+        os.sched_setaffinity(0, {CLIENT_CORE})
     requests = 0
+
+    async def requested(count):
+        for _ in range(count):
+            await app(scope_of("/"), _receive, _send)
 
     def ask(count):
         nonlocal requests
         requests += count
         started = time.process_time()
-        for _ in range(count):
-            _run(app(scope_of("/"), _receive, _send))
+        run(requested(count))
         return (time.process_time() - started) / (count * CALLS_IN_A_REQUEST) * 1e6
 
     def turn():
@@ -62,9 +77,53 @@ def prepare(subject, *, library, **where):
     return turn, end
 
 
+def _call_all(call):
+    async def call_all():
+        for _ in range(CALLS_IN_A_REQUEST):
+            call()
+
+    return call_all
+
+
+def _await_all(call):
+    async def call_all():
+        for _ in range(CALLS_IN_A_REQUEST):
+            await call()
+
+    return call_all
+
+
 def collect_database(options):
     """SQLAlchemy's execute of `select 1` on one open connection to SQLite in memory."""
     return _collect("sqlalchemy", "SQLAlchemy, select 1", options)
+
+
+def collect_sqlite3(options):
+    """One row by its key, from a table in memory."""
+    return _collect("sqlite3", "sqlite3, one row by its key", options)
+
+
+def collect_psycopg(options):
+    """The same from a PostgreSQL of our own."""
+    return _collect_from_postgresql("psycopg", "psycopg, one row by its key", options)
+
+
+def collect_asyncpg(options):
+    """The same, asynchronously."""
+    return _collect_from_postgresql("asyncpg", "asyncpg, one row by its key", options)
+
+
+def _collect_from_postgresql(library, title, options):
+    if shutil.which("postgres") is None and not any(postgresql.PROGRAMS.glob("*/bin/postgres")):
+        text = f"### {title}\n\n**LEFT OUT: PostgreSQL is not installed.**\n"
+        return Report(text, [Goal(library, "", "PostgreSQL missing", None)], {})
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        postgresql.start_postgresql(Path(directory)) as server,
+    ):
+        if SERVER_CORE is not None:  # those that it forks for connections follow
+            os.sched_setaffinity(server.process.pid, {SERVER_CORE})
+        return _collect(library, title, options, dsn=server.dsn)
 
 
 def collect_redis(options):

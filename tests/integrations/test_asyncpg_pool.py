@@ -75,3 +75,23 @@ async def test_what_a_pool_does_for_itself_is_no_operation(postgresql, patched):
         async with pool.acquire() as connection:
             assert 2 == await connection.fetchval("SELECT 2")
     assert 2 == patched.count(DURATION)
+
+
+async def test_the_first_connection_of_an_empty_pool_is_waited_for(postgresql, patched):
+    """It is that connection which tells the name; how it is set up is no operation."""
+
+    async def init(connection):
+        await connection.execute("SELECT 'init'")
+
+    account = Account(0.0)
+    async with asyncpg.create_pool(postgresql.dsn, min_size=0, max_size=1, init=init) as pool:
+        token = current.set(account)
+        async with pool.acquire():
+            pass
+        current.reset(token)
+    assert 1 == patched.count("db_client_connection_wait_time_seconds")
+    assert 1 == patched.count("db_client_connection_create_time_seconds")
+    assert 1 == account.close(1e9).calls[POOL_WAIT]
+    assert 0 == patched.count(DURATION)
+    async with asyncpg.create_pool(postgresql.dsn, min_size=1, max_size=1, init=init):
+        assert 0 == patched.count(DURATION)

@@ -303,3 +303,47 @@ async def test_a_cancelled_stream_is_left(postgresql, patched):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(ask(), 0.2)
     assert 1 == patched.count(DURATION, error_type="CancelledError")
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        (
+            "WITH x AS (SELECT 1) INSERT INTO items SELECT n, E'\\t' FROM generate_series(30, 39) n",
+            [],
+        ),
+        ("WITH x AS (SELECT 1) UPDATE items SET name = E'\\t' WHERE id < 9 RETURNING id", [8]),
+        ("SELECT id INTO TEMP others FROM items", []),
+        ("UPDATE items SET name = 'x' FROM (SELECT 1 AS returning) x", []),
+        ("SELECT id FROM items WHERE id < 4; UPDATE items SET name = 'y'", [3]),
+        ("SELECT id FROM items WHERE id < 4; SELECT id FROM items WHERE id = 4", [4]),
+        ("EXPLAIN SELECT 1", [1]),
+        ("SELECT id FROM items WHERE id < 0", [0]),
+    ],
+)
+async def test_rows_affected_are_not_returned(postgresql, connection, patched, query, rows):
+    """What comes back decides, also where the text does not tell or is not read."""
+    connection.execute(query)
+    async with await psycopg.AsyncConnection.connect(postgresql.dsn) as awaited:
+        token = integration.counted.set(1 << DB)
+        await awaited.execute(TABLE)
+        await awaited.execute("INSERT INTO items SELECT n, 'x' FROM generate_series(1, 25) n")
+        integration.counted.reset(token)
+        await awaited.execute(query)
+    assert 2 * len(rows) == patched.count(ROWS)
+    assert 2 * sum(rows) == patched.sum(ROWS)
+
+
+def test_a_batch_returns_the_rows_that_are_kept(connection, patched):
+    """Without `returning`, what came back is thrown away, and what was affected is no answer."""
+    cursor = connection.cursor()
+    insert = "INSERT INTO items VALUES (%s, 'x') RETURNING id"
+    cursor.executemany(insert, [(30,), (31,), (32,)])
+    assert 0 == patched.count(ROWS)
+    cursor.executemany(insert, [(40,), (41,)], returning=True)
+    assert [(40,)] == cursor.fetchall()
+    assert cursor.nextset()
+    assert [(41,)] == cursor.fetchall()
+    assert (1, 2.0) == (patched.count(ROWS), patched.sum(ROWS))
+    cursor.executemany("UPDATE items SET name = 'z' WHERE id > %s", [(0,)], returning=True)
+    assert 1 == patched.count(ROWS)

@@ -130,3 +130,14 @@ def test_null_pools(postgresql, patched):
             assert (1, 0) == pool_figures(patched)[:2]
     assert [] == patched.series("db_client_connection_max")
     assert 2 <= patched.count("db_client_connection_create_time_seconds")
+
+
+def test_the_first_connection_of_a_pool_is_waited_for(postgresql, patched):
+    """It is that connection which tells the name."""
+    account = Account(0.0)
+    token = current.set(account)
+    with psycopg_pool.ConnectionPool(postgresql.dsn, min_size=1) as pool, pool.connection():
+        pass
+    current.reset(token)
+    assert 1 == patched.count("db_client_connection_wait_time_seconds")
+    assert 1 == account.close(1e9).calls[POOL_WAIT]

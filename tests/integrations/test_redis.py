@@ -3,188 +3,47 @@
 import asyncio
 import socket
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import redis
 import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from perfsdk.integrations import redis as integration
+from perfsdk.integrations.redis_commands import tell
 from perfsdk.request import CACHE, counted
 from perfsdk.testing import Recording
+from perfsdk.wrapping.caches import Caches
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.contract import AsyncIntegrationContract, IntegrationContract
+from tests.integrations.redis_contract import (
+    PROTOCOLS,
+    AsyncRedisContract,
+    Measured,
+    SyncRedisContract,
+)
 from tests.servers import HOST, free_port, wait_until
 
-DURATIONS = "cache_operation_duration_seconds"
-REQUESTS = "cache_requests_total"
-PROTOCOLS = pytest.mark.parametrize("protocol", [2, 3], ids=["resp2", "resp3"])
 
-
-def commandstats(client):
-    """How often the server has run each command."""
-    return Counter({name: stats["calls"] for name, stats in client.info("commandstats").items()})
-
-
-class RedisContract:
-    """What both contracts need to know of redis-py."""
-
-    library = "redis"
-    metric = DURATIONS
-    labels = {"cache_system": "redis", "cache_name": "default", "cache_operation": "get"}  # noqa: RUF012 - as the contract has it
-    failure_labels = labels | {"cache_operation": "incr"}
-    error_type = "ResponseError"
-    bounded = {  # noqa: RUF012 - as the contract has it
-        "cache_system": {"redis"},
-        "cache_name": {"default"},
-        "cache_operation": {"get", "incr", "pipeline"},
-        "error_type": {"", "ResponseError"},
-    }
-    component = CACHE
-    result = b"value"
-    protocol = 2
-
-    @pytest.fixture(autouse=True)
-    def _server(self, redis_server):
-        self.server = redis_server
-        # Before anything is patched, and kept: nothing of it is measured.
-        self.control = redis.Redis.from_url(redis_server.url)
-        self.control.flushall()
-        self.control.set("key", "value")
-        yield
-        self.control.close()
-
-    def owners(self):
-        """The clients and pipelines."""
-        return [
-            module.__dict__[name]
-            for module in (redis.client, redis.asyncio.client)
-            for name in ("Redis", "Pipeline")
-        ]
-
-    @contextmanager
-    def watch(self, client):
-        """The commands that the server ran."""
-        calls = []
-        counted_above = counted.set(1 << CACHE)
-        before = commandstats(self.control)
-        counted.reset(counted_above)
-        yield calls
-        counted_above = counted.set(1 << CACHE)
-        after = commandstats(self.control)
-        counted.reset(counted_above)
-        calls += sorted((after - before).items())
-
-
-class TestRedis(RedisContract, IntegrationContract):
+class TestRedis(SyncRedisContract):
     """The sync client."""
 
-    @contextmanager
-    def client(self):
-        """A client of the protocol."""
-        with redis.Redis.from_url(self.server.url, protocol=self.protocol) as client:
-            yield client
 
-    def succeed(self, client):
-        """A hit."""
-        return client.get("key")
-
-    def succeed_inside_with(self, client):
-        """On a connection of its own."""
-        with client.client() as one:
-            return one.get("key")
-
-    def fail(self, client):
-        """What the server refuses."""
-        client.incr("key")
-
-    def vary(self, client, number):
-        """A key of its own, read and piped."""
-        client.get(f"key-{number}")
-        with client.pipeline() as pipeline:
-            pipeline.get(f"key-{number}").execute()
-
-
-class TestRedisResp3(TestRedis):
+class TestRedisResp3(SyncRedisContract):
     """The sync client with the newer protocol."""
 
     protocol = 3
 
 
-class TestAsyncRedis(RedisContract, AsyncIntegrationContract):
+class TestAsyncRedis(AsyncRedisContract):
     """The asyncio client."""
 
-    @asynccontextmanager
-    async def client(self):
-        """A client of the protocol."""
-        async with redis.asyncio.from_url(self.server.url, protocol=self.protocol) as client:
-            yield client
 
-    async def succeed(self, client):
-        """A hit."""
-        return await client.get("key")
-
-    async def succeed_inside_with(self, client):
-        """On a connection of its own."""
-        async with client.client() as one:
-            return await one.get("key")
-
-    async def fail(self, client):
-        """What the server refuses."""
-        await client.incr("key")
-
-    async def vary(self, client, number):
-        """A key of its own, read and piped."""
-        await client.get(f"key-{number}")
-        async with client.pipeline() as pipeline:
-            await pipeline.get(f"key-{number}").execute()
-
-    async def hang(self, client):
-        """A write, while the server makes writers wait."""
-        with socket.create_connection((HOST, self.server.port)) as control:
-            control.sendall(b"CLIENT PAUSE 20000 WRITE\r\n")
-            assert control.recv(16).startswith(b"+OK")
-            try:
-                await client.set("key", "other")
-            finally:
-                control.sendall(b"CLIENT UNPAUSE\r\n")
-                assert control.recv(16).startswith(b"+OK")
-
-
-class TestAsyncRedisResp3(TestAsyncRedis):
+class TestAsyncRedisResp3(AsyncRedisContract):
     """The asyncio client with the newer protocol."""
 
     protocol = 3
-
-
-class Measured:
-    """A recording of what redis-py does, asked in short."""
-
-    def __init__(self, recording):
-        self._recording = recording
-
-    @property
-    def lookups(self):
-        """Hits and misses."""
-        values = (self._recording.value(REQUESTS, cache_result=r) for r in ("hit", "miss"))
-        return tuple(map(int, values))
-
-    @property
-    def operations(self):
-        """How many of each kind, of those that were observed."""
-        counts = {
-            series["cache_operation"]: self._recording.count(
-                DURATIONS, cache_operation=series["cache_operation"]
-            )
-            for series in self._recording.series(DURATIONS)
-        }
-        return {operation: count for operation, count in counts.items() if count}
-
-    def errors(self, error_type):
-        """How many operations ended with an error."""
-        return self._recording.count(DURATIONS, error_type=error_type)
 
 
 @pytest.fixture
@@ -460,6 +319,19 @@ def test_retries_are_one_operation(measured):
     assert (0, 0) == measured.lookups
 
 
+async def test_retries_of_asyncio_are_one_operation(measured):
+    """The same, and a pipeline that cannot be sent is one too."""
+    retry = AsyncRetry(NoBackoff(), 3)
+    async with redis.asyncio.Redis(host=HOST, port=free_port(), retry=retry) as client:
+        with pytest.raises(redis.ConnectionError):
+            await client.get("key")
+        with pytest.raises(redis.ConnectionError):
+            await client.pipeline().get("key").execute()
+    assert {"get": 1, "pipeline": 1} == measured.operations
+    assert 2 == measured.errors("ConnectionError")
+    assert (0, 0) == measured.lookups
+
+
 @PROTOCOLS
 def test_a_layer_above_counts_alone(client, measured):
     """Where a cache library has counted the call, redis-py stays silent."""
@@ -511,7 +383,7 @@ def test_the_client_side_cache_does_not_count_twice(server, measured, monkeypatc
         (("HGETEX", "key", "FIELDS", 2, "f", "g"), [None, b""], (1, 0)),
     ],
 )
-def test_commands_that_this_server_does_not_have(command, answer, expected):
+def test_commands_that_this_server_does_not_have(recording, command, answer, expected):
     """Modules and later versions answer in the shapes that their documentation gives."""
-    kind = integration.KINDS[command[0]]
-    assert expected == kind.lookups(command, answer)
+    tell(Caches(recording.recorder, "redis").of_key, command, answer)
+    assert expected == Measured(recording).lookups

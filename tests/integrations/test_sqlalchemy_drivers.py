@@ -227,3 +227,29 @@ async def test_pings_and_resets_are_none(recording, prepare, driver):
             await connection.execute(text("SELECT 1"))
     await engine.dispose()
     assert {"SELECT": 6} == _counts(recording)
+
+
+# A backslash: where it stands, of the text only the first word is read.
+AFFECTING = {
+    "postgresql": (
+        "WITH x AS (SELECT 4 AS id) INSERT INTO things SELECT id, E'\\t' FROM x",
+        "SELECT id INTO TEMP others FROM things",
+    ),
+    "mariadb": ("SELECT name FROM things WHERE id = 1 INTO @name",),
+}
+
+
+@pytest.mark.parametrize("driver", [*POSTGRESQL, *MARIADB], indirect=True)
+async def test_rows_affected_are_not_returned(recording, prepare, driver):
+    """What comes back decides, also where the text does not tell."""
+    url = await prepare()
+
+    def work(connection):
+        for statement in AFFECTING["mariadb" if driver in MARIADB else "postgresql"]:
+            connection.exec_driver_sql(statement)
+        assert 0 == recording.count(ROWS)
+        assert [] == connection.exec_driver_sql("SELECT id FROM things WHERE id < 0").all()
+        connection.rollback()
+
+    await _run(url, work)
+    assert (1, 0.0) == (recording.count(ROWS), recording.sum(ROWS))

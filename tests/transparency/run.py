@@ -19,6 +19,7 @@ from pathlib import Path
 
 from perfsdk.testing import Recording
 from tests.postgresql import start_postgresql
+from tests.servers import start_redis
 from tests.transparency.outcomes import Case, differences, read_outcomes
 from tests.transparency.suites import SUITES, Suite, prepare
 
@@ -126,7 +127,14 @@ def start(
 
 @contextmanager
 def _server(suite: Suite, work: Path, name: str) -> Iterator[dict[str, object]]:
-    """What a run needs to know of its PostgreSQL; nothing where it needs none."""
+    """What a run needs to know of its Redis or PostgreSQL; nothing where it needs none."""
+    if suite.redis:
+        with (
+            tempfile.TemporaryDirectory(prefix=f"redis-{name}-", dir=work) as directory,
+            start_redis(Path(directory)) as server,
+        ):
+            yield server._asdict()
+        return
     if suite.setup is None:
         yield {}
         return

@@ -20,8 +20,9 @@ class Suite(NamedTuple):
     is what is to be in PYTHONPATH, `hides` are packages among the sources that would be imported
     instead of the installed ones, `slow` is what starts processes or takes long, all relative to
     the sources. With `setup`, statements of SQL, each run has a PostgreSQL of its own, whose
-    `host`, `port`, `user` and `database` are filled into `arguments` and `environment`.
-    `plugin` has everything measured, and `metric` counts what was.
+    `host`, `port`, `user` and `database` are filled into `arguments` and `environment`; with
+    `redis` it has a Redis, of which the `port` and the `url` are. `plugin` has everything
+    measured, and `metric` counts what was.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Suite(NamedTuple):
     slow: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("tests",)
     setup: tuple[str, ...] | None = None
+    redis: bool = False
     arguments: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     plugin: str = "measure_everything"
@@ -62,6 +64,19 @@ SQLALCHEMY = {
     **LIBRARY,
 }
 SERVER = "{user}@{host}:{port}/{database}"
+CACHES = {"plugin": "measure_libraries", "metric": "cache_operation_duration_seconds"}
+ONE_REDIS = " and ".join(
+    f"not {kind}"
+    for kind in (
+        "cp_integration",
+        "multidb_integration",
+        "onlycluster",
+        "redismod",
+        "replica",
+        "ssl",
+    )
+)
+"""The tests of redis-py that need nothing but one server without modules."""
 
 SUITES = {
     suite.name: suite
@@ -96,6 +111,35 @@ SUITES = {
             ),
             **LIBRARY,
         ),
+        Suite(
+            "redis",
+            "redis",
+            extra="circuit_breaker,jwt,ocsp,otel",
+            needs=(
+                "aiohttp",
+                "numpy",
+                "packaging",
+                "pytest",
+                "pytest-asyncio",
+                "pytest-timeout",
+                "redis-entraid",
+            ),
+            hides=("redis",),
+            slow=("tests/maint_notifications", "tests/test_multidb"),
+            redis=True,
+            arguments=(
+                "--redis-url",
+                "{url}",
+                "--redis-mod-url",
+                "{url}",
+                "--ignore=tests/test_scenario",
+                "--ignore=tests/test_asyncio/test_scenario",
+                "-m",
+                ONE_REDIS,
+            ),
+            **CACHES,
+        ),
+        Suite("cachetools", "cachetools", needs=("pytest",), hides=("src",), **CACHES),
     )
 }
 

@@ -302,7 +302,7 @@ def test_caches_past_the_bound_of_names_share_one(recording):
 def test_it_never_raises(cache, account, monkeypatch, swallow_errors):
     """Whatever breaks inside is counted."""
     monkeypatch.setattr(type(cache.loads), "begin", None)
-    monkeypatch.setattr("perfsdk.wrapping.caches.call_site", None)
+    monkeypatch.setattr("perfsdk.call_site.call_site", None)
     cache.miss("a")
     cache.wrote("a", None, LARGE)
     cache.hit("a", LARGE)
