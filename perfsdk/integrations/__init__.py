@@ -15,6 +15,7 @@ INTEGRATIONS = {
     "cachetools": "perfsdk.integrations.cachetools",
     "django.core.cache": "perfsdk.integrations.django_cache",
     "django.db": "perfsdk.integrations.django_orm",
+    "flask_caching": "perfsdk.integrations.flask_caching",
     "functools": "perfsdk.integrations.functools",
     "psycopg": "perfsdk.integrations.psycopg",
     "psycopg2": "perfsdk.integrations.psycopg2",
