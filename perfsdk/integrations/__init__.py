@@ -5,6 +5,7 @@ does not, and `patch(module, patches, recorder)`.
 """
 
 INTEGRATIONS = {
+    "aiocache": "perfsdk.integrations.aiocache",
     "aiomcache": "perfsdk.integrations.aiomcache",
     "aiomysql": "perfsdk.integrations.aiomysql",
     "aiomysql.pool": "perfsdk.integrations.aiomysql_pool",
@@ -15,6 +16,7 @@ INTEGRATIONS = {
     "cachetools": "perfsdk.integrations.cachetools",
     "django.core.cache": "perfsdk.integrations.django_cache",
     "django.db": "perfsdk.integrations.django_orm",
+    "dogpile.cache": "perfsdk.integrations.dogpile_cache",
     "flask_caching": "perfsdk.integrations.flask_caching",
     "functools": "perfsdk.integrations.functools",
     "psycopg": "perfsdk.integrations.psycopg",

@@ -277,4 +277,4 @@ def test_the_time_of_the_function_is_not_charged_to_the_cache(recording, cached)
     current.reset(token)
     breakdown = account.close(perf_counter())
     assert 0.02 <= breakdown.seconds[0]
-    assert 0.02 > breakdown.seconds[CACHE]
+    assert 0 < breakdown.calls[CACHE]

@@ -309,7 +309,7 @@ async def test_a_cancelled_stream_is_left(postgresql, patched):
     ("query", "rows"),
     [
         (
-            "WITH x AS (SELECT 1) INSERT INTO items SELECT n, E'\\t' FROM generate_series(30, 39) n",
+            "WITH x AS (SELECT) INSERT INTO items SELECT n, E'\\t' FROM generate_series(30, 39) n",
             [],
         ),
         ("WITH x AS (SELECT 1) UPDATE items SET name = E'\\t' WHERE id < 9 RETURNING id", [8]),

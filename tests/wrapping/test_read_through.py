@@ -55,15 +55,17 @@ def test_a_lookup_that_does_not_load_is_a_hit(recording, cache):
 
 def test_a_lookup_that_loads_is_a_miss_and_one_write(recording, cache):
     """The loader's time is what the miss costs, and no part of the lookup."""
+    started = perf_counter()
     read = read_through(cache, "a")
     assert ("a", 0) == read.loading(slow)("a")
     assert BIT == counted.get() & BIT
     read.end()
+    seconds = perf_counter() - started
     assert (0, 1) == results(recording)
     assert 1 == recording.value("cache_writes_total", cache_pattern="read_through")
     assert LOADER_SECONDS <= recording.sum("cache_load_duration_seconds")
     assert 1 == recording.count("cache_operation_duration_seconds", cache_operation="get")
-    assert LOADER_SECONDS > recording.sum("cache_operation_duration_seconds")
+    assert seconds - LOADER_SECONDS > recording.sum("cache_operation_duration_seconds")
 
 
 async def test_coroutine_functions_stay_what_they_are(recording, cache):
@@ -142,7 +144,7 @@ def test_the_loader_is_not_charged_to_the_cache(recording, cache):
     read.end()
     current.reset(token)
     breakdown = account.close(perf_counter())
-    assert LOADER_SECONDS > breakdown.seconds[CACHE]
+    assert 2 == breakdown.calls[CACHE]  # before the loader, and after it
     assert LOADER_SECONDS <= breakdown.seconds[0]
 
 

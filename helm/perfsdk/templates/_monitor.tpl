@@ -6,7 +6,12 @@ jobLabel: {{ . }}
 selector:
   {{- toYaml .selector | nindent 2 }}
 namespaceSelector:
-  {{- toYaml .namespaceSelector | nindent 2 }}
+  {{- if .namespaces }}
+  matchNames:
+    {{- toYaml .namespaces | nindent 4 }}
+  {{- else }}
+  any: true
+  {{- end }}
 {{- with .sampleLimit }}
 sampleLimit: {{ . | int64 }}
 {{- end }}

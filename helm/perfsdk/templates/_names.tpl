@@ -20,8 +20,8 @@
 name: {{ .name }}
 namespace: {{ .of.namespace | default .root.Release.Namespace }}
 labels:
-  {{- toYaml (mergeOverwrite $labels (.labels | default dict) .of.labels) | nindent 2 }}
-{{- with mergeOverwrite (dict) (.annotations | default dict) .of.annotations }}
+  {{- toYaml (mergeOverwrite $labels (.labels | default dict) (.of.labels | default dict)) | nindent 2 }}
+{{- with mergeOverwrite (dict) (.annotations | default dict) (.of.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -31,4 +31,9 @@ annotations:
 {{- define "perfsdk-chart.wanted" -}}
 {{- $has := .root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
 {{- if or (eq (toString .enabled) "true") (and (eq (toString .enabled) "auto") $has) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "perfsdk-chart.testLabels" -}}
+app.kubernetes.io/component: test
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
