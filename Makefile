@@ -44,7 +44,7 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	@$(VENV)/bin/ruff format
 
 bench: $(VENV)/.bench ## measure the cost beside other libraries (with wrk and Redis where they can be had)
-	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' | $(INSTALL_DEBIAN_PACKAGES) || true
+	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' 'postgresql /usr/lib/postgresql' | $(INSTALL_DEBIAN_PACKAGES) || true
 	$(say) 'running the benchmarks'
 	@$(VENV)/bin/python -m tests.bench.run $(ARGS)
 
