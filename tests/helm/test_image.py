@@ -1,4 +1,4 @@
-"""The image of the sidecar starts as its Dockerfile says, without root, and tells when it is ill."""
+"""The image of the sidecar starts as its Dockerfile says, without root, and tells how it is."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def test_the_sidecar_is_what_a_build_without_a_target_makes():
 
 @pytest.mark.parametrize("stage", ["exporter", "demo"])
 def test_nothing_runs_as_root(stage):
-    """The user is a number, so that `runAsNonRoot` can be checked, and nobody becomes root again."""
+    """The user is a number, which `runAsNonRoot` asks for, and nobody becomes root again."""
     users = [rest for keyword, rest in stages()[stage] if keyword == "USER"]
     assert ["65532:65532"] == users
 
@@ -64,7 +64,7 @@ def test_nothing_is_built_in_the_image_that_runs(stage):
 
 
 def test_everything_that_is_copied_is_sent_to_the_builder():
-    """The list of what the builder gets has every source of a COPY, and all of them exist."""
+    """The builder is sent every source of a COPY and nothing else, and all of them exist."""
     everything = [
         rest for found in stages().values() for keyword, rest in found if keyword == "COPY"
     ]
