@@ -24,7 +24,7 @@ def copies() -> dict[Path, Path]:
 
 
 def not_current(wanted: Mapping[Path, Path]) -> list[str]:
-    """The copies that are missing, differ from the original, or have none; as a person names them."""
+    """The names of copies that are missing, differ from the original, or have none."""
     found = {path for folder in FOLDERS for path in folder.rglob("*") if path.is_file()}
     stale = {
         path

@@ -94,8 +94,9 @@ def _one_fetched(wrapped: Call) -> Call:
     @functools.wraps(wrapped)
     def fetchone(self: Any, /) -> Any:
         row = wrapped(self)
-        if self._perfsdk_executed is not None:
-            _first_fetched(self, 0 if row is None else 1)
+        statement = self._perfsdk_executed
+        if statement is not None:
+            _first_fetched(self, statement, 0 if row is None else 1)
         elif row is not None and self._perfsdk_fetched is not None:
             self._perfsdk_fetched.returned(1)
         return row
@@ -107,8 +108,9 @@ def _many_fetched(wrapped: Call) -> Call:
     @functools.wraps(wrapped)
     def fetch(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         rows = wrapped(self, *args, **kwargs)
-        if self._perfsdk_executed is not None:
-            _first_fetched(self, len(rows))
+        statement = self._perfsdk_executed
+        if statement is not None:
+            _first_fetched(self, statement, len(rows))
         elif rows and self._perfsdk_fetched is not None:
             self._perfsdk_fetched.returned(len(rows))
         return rows
@@ -116,16 +118,18 @@ def _many_fetched(wrapped: Call) -> Call:
     return fetch
 
 
-def _first_fetched(cursor: Any, rows: int) -> None:
+def _first_fetched(cursor: Any, statement: Statement, rows: int) -> None:
     """No rows at all are an observation, too; the end of those that were fetched is none."""
-    statement: Statement = cursor._perfsdk_executed  # noqa: SLF001 - our own attribute
     cursor._perfsdk_executed = None  # noqa: SLF001 - our own attribute
     cursor._perfsdk_fetched = statement  # noqa: SLF001 - our own attribute
     if rows or statement.returns_rows:
         statement.returned(rows)
-        columns = len(cursor.description or ())
-        if columns >= WIDE_COLUMNS:
-            statement.columns(columns)
+        if not statement.is_narrow:
+            columns = len(cursor.description or ())
+            if columns >= WIDE_COLUMNS:
+                statement.columns(columns)
+            else:
+                statement.is_narrow = True
 
 
 def _connection_class(original: Any, cursors: Classes, databases: Databases) -> type:

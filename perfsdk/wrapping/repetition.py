@@ -7,8 +7,8 @@ REPEATED_CALLS, REPEATED_SECONDS = 5, 0.05
 """So often, and for so long together, a statement runs again and again."""
 REPEATED_CALLS_AT_ONCE = 20
 """So often whatever it takes."""
-COMPARED_FROM = REPEATED_CALLS - 1
-"""From so many calls on, what they ask is compared."""
+COMPARED_FROM, COMPARED_TO = REPEATED_CALLS - 1, REPEATED_CALLS + 3
+"""What these calls ask is compared, and what those ask that make it a finding."""
 MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
@@ -39,7 +39,11 @@ class Repetition:
         self.calls = calls = self.calls + 1
         self.seconds += ended - started
         self._latest = ended
-        return calls >= COMPARED_FROM
+        return calls >= COMPARED_FROM and (
+            calls <= COMPARED_TO
+            or calls >= REPEATED_CALLS_AT_ONCE
+            or self.seconds >= REPEATED_SECONDS
+        )
 
     def kind(self, text: Any, parameters: Any) -> str:
         """The kind of finding that this is by now, by what was asked last; or nothing."""

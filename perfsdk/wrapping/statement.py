@@ -53,6 +53,7 @@ class Statement(Operation):
         "calls",
         "count_rows",
         "errors",
+        "is_narrow",
         "offset",
         "parameter_sets",
         "parameters",
@@ -85,6 +86,8 @@ class Statement(Operation):
         self.parameters = parameters
         self.count_rows = count_rows if self.returns_rows else None
         self.slow_seconds = slow_seconds
+        self.is_narrow = False
+        """Whether its rows were seen to have few columns; whoever sees them says so."""
         self._rows_series: Any = None
         self.call_site = ""
         self.calls = self.errors = self.rows = self.parameter_sets = 0
@@ -156,7 +159,11 @@ class Statement(Operation):
     def returned(self, rows: int) -> None:
         """Rows that came by a call of their own, such as a fetch. Never raises."""
         try:
-            self._returned(rows, current.get())
+            if rows > MANY_ROWS or self._rows_series is None:
+                self._returned(rows, current.get())
+            else:
+                self.rows += rows
+                self._rows_series.observe(rows)
         except Exception:
             guard.failed("statement.returned")
 
@@ -213,8 +220,8 @@ class Statement(Operation):
         text = args[index - 1] if len(args) >= index else None
         if kind := known.kind(text, parameters):
             self._found(kind, queries)
-            if (self, "n_plus_one") in queries.findings:
-                queries.repeated[self] = _NOT_COUNTED  # nothing worse can be found
+            if (self, kind) in queries.findings:
+                queries.repeated[self] = _NOT_COUNTED  # once a request is enough
 
     def _skips_many(self, args: Args, kwargs: Kwargs) -> bool:
         index = self.parameters

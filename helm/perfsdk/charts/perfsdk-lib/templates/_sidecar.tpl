@@ -37,6 +37,11 @@
 {{- define "perfsdk.initContainers" -}}
 {{- $values := include "perfsdk.values" . | fromYaml -}}
 {{- if and $values.enabled $values.sidecar.native -}}
+{{- $root := .root | default . -}}
+{{- /* An older cluster would wait for its end before it starts the application. */ -}}
+{{- if semverCompare "<1.29.0-0" $root.Capabilities.KubeVersion.Version -}}
+{{- fail (printf "Kubernetes %s has no native sidecars: set perfsdk.sidecar.native to false" $root.Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- include "perfsdk.sidecar" . -}}
 {{- end -}}
 {{- end -}}
