@@ -77,6 +77,8 @@ def _waiting_frames(task: Any) -> Iterator[FrameType]:
     """Those of a task, from where it waits outwards; none when it is no more."""
     frames: list[FrameType] = []
     coroutine = None if task is None else task.get_coro()
+    if getattr(coroutine, "cr_running", False):
+        yield from _running_frames(coroutine.cr_frame)
     while len(frames) < MAX_FRAMES:
         frame = getattr(coroutine, "cr_frame", None)
         if frame is None:
@@ -84,6 +86,19 @@ def _waiting_frames(task: Any) -> Iterator[FrameType]:
         frames.append(frame)
         coroutine = getattr(coroutine, "cr_await", None)
     yield from reversed(frames)
+
+
+def _running_frames(outermost: FrameType) -> Iterator[FrameType]:
+    """Those of a task that does not wait yet, from the innermost outwards."""
+    for running in sys._current_frames().values():  # noqa: SLF001 - the way to other threads
+        frames: list[FrameType] = []
+        frame: FrameType | None = running
+        while frame is not None and frame is not outermost and len(frames) < MAX_FRAMES:
+            frames.append(frame)
+            frame = frame.f_back
+        if frame is outermost:
+            yield from (*frames, outermost)
+            return
 
 
 def _outer_greenlet(greenlet: Any) -> Any:

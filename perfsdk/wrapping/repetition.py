@@ -13,6 +13,8 @@ MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
 _PLAIN = frozenset({str, bytes, int, float, bool, type(None), date, datetime})
+_PLAIN_HASHES = frozenset(kind.__hash__ for kind in _PLAIN)
+"""A subclass that keeps one of these, such as those of integers in psycopg, is plain too."""
 _PLAIN_BY_NAME = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
 """By module and name: to import them would cost every application at its start."""
 _SEVERAL = object()
@@ -80,4 +82,4 @@ def _digest(text: Any, parameters: Any) -> Any:
 
 
 def _is_plain(kind: type) -> bool:
-    return kind in _PLAIN or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME
+    return kind.__hash__ in _PLAIN_HASHES or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME
