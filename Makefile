@@ -24,6 +24,7 @@ demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit
 
 test: $(VENV)/.dev ## run the tests; the servers they need are installed where that is allowed
 	@$(INSTALL_DEBIAN_PACKAGES) < tests/debian-packages.txt || true
+	@$(VENV)/bin/python tests/helm/fetch_helm.py || true
 	$(say) 'running the tests'
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
@@ -38,6 +39,8 @@ check: $(VENV)/.dev ## lint, formatting, types, import direction, generated file
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir .import_linter_cache
 	$(say) 'grafana.build --check'
 	@$(VENV)/bin/python -m grafana.build --check
+	$(say) 'helm/build.py --check'
+	@$(VENV)/bin/python helm/build.py --check
 
 format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	@$(VENV)/bin/ruff check --fix

@@ -76,7 +76,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 def _waiting_frames(task: Any) -> Iterator[FrameType]:
     """Those of a task, from where it waits outwards; none when it is no more."""
     frames: list[FrameType] = []
-    coroutine = None if task is None else task.get_coro()
+    coroutine: Any = None if task is None else task.get_coro()
     if getattr(coroutine, "cr_running", False):
         yield from _running_frames(coroutine.cr_frame)
     while len(frames) < MAX_FRAMES:

@@ -89,6 +89,7 @@ def _version(module: Any) -> str:
     """The version of a library, also of one of which a part is imported."""
     library = sys.modules.get(module.__name__.partition(".")[0], module)
     for owner, attribute in (
+        (module, "VERSION_STRING"),  # PyMySQL gives itself out for mysqlclient elsewhere
         (module, "__version__"),
         (library, "__version__"),
         (module, "sqlite_version"),

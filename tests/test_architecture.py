@@ -17,7 +17,10 @@ from perfsdk.catalog import LABEL_BOUNDS, METRICS
 ROOT = Path(__file__).parent.parent
 SHIPPED = sorted([*ROOT.glob("perfsdk/**/*.py"), *ROOT.glob("exporter/**/*.py")])
 TESTS = sorted(ROOT.glob("tests/**/*.py"))
-SOURCES = [*SHIPPED, *sorted(ROOT.glob("grafana/**/*.py")), *TESTS]
+BESIDE = [
+    path for folder in ("deploy", "grafana", "helm") for path in ROOT.glob(f"{folder}/**/*.py")
+]
+SOURCES = [*SHIPPED, *sorted(BESIDE), *TESTS]
 
 SHARED = {"perfsdk", "perfsdk.store", "perfsdk.version"}
 

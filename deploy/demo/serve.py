@@ -13,13 +13,15 @@ DATABASE = "/tmp/shop.sqlite"  # noqa: S108 - the container's own, and gone with
 def main() -> None:
     """Fill the database `$SHOP_DATABASE` unless it is there, then become uvicorn.
 
-    `$WEB_CONCURRENCY` is how many workers it starts.
+    `$WEB_CONCURRENCY` is how many workers it starts, `$UVICORN_PORT` the port if not 8000.
     """
+    os.environ.setdefault("UVICORN_HOST", "0.0.0.0")  # noqa: S104 - others come from outside
+    os.environ.setdefault("UVICORN_PORT", "8000")
     database = Path(os.environ.setdefault("SHOP_DATABASE", DATABASE))
     if not database.exists():
         fill_database(database)
-    command = ["-m", "uvicorn", SHOP, "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]  # noqa: S104 - others come to it from outside the container
-    os.execv(sys.executable, [sys.executable, *command])
+    command = [sys.executable, "-m", "uvicorn", SHOP, "--no-access-log"]
+    os.execv(sys.executable, command)  # noqa: S606 - it takes the place of this process
 
 
 if __name__ == "__main__":

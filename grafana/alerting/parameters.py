@@ -179,4 +179,6 @@ def for_helm(text: str) -> str:
     What is a template already, Prometheus's own `{{ $labels.job }}`, passes through Helm as it is.
     """
     kept = text.replace("{{", '{{ "{{" }}')
+    # A brace of PromQL right before a value would be read as one of Helm's.
+    kept = kept.replace("{«", '{{ "{" }}«')
     return re.sub(r"«(\w+)»", rf"{{{{ {HELM_PREFIX}.\1 }}}}", kept)

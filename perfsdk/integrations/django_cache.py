@@ -5,29 +5,35 @@ backends, those of others such as django-redis, and the application's own: each 
 is measured when it is there or when a cache of it is made. A cache is named by its alias. What
 sessions and templates keep in a cache counts under it.
 
-A stored None, or a value that equals the default, is a hit: `get` is asked with a default of
-ours. `get_or_set` is one lookup, and what it calls for the value is its loader. Where a backend
-turns an error into the default (django-redis with `ignore_exceptions`), that is a miss. What a
-cache in a database asks is measured as a database, too.
+A stored None, or a value that equals the default, is a hit: Django's `get` is asked with a
+default of ours. `get_or_set` is one lookup, and what it calls for the value is its loader. An
+error that django-redis is told to ignore makes no miss. What a cache in a database asks is
+measured as a database, too.
+
+A class of backends that is not known gets the application's arguments as they are: what its
+`get` answers is a hit unless it is the default, or what the class it inherits from has found.
 """
 
 import functools
 from collections.abc import Callable, Collection
+from importlib import import_module
 from inspect import iscoroutinefunction
 from types import FunctionType
 from typing import Any
 
 from perfsdk import guard
-from perfsdk.integrations.django_cache_answers import ABSENT, Answers, key_of
+from perfsdk.integrations.django_cache_answers import Answers, begun, noting
+from perfsdk.integrations.django_cache_lookups import get, get_of_its_own, get_or_set
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE
 from perfsdk.wrapping.caches import Cache, Caches
 from perfsdk.wrapping.calls import Args, Find, Inspect, Kwargs, Operation, timed, timed_coroutine
 from perfsdk.wrapping.patches import Patches
-from perfsdk.wrapping.read_through import read_through
 
 VERSIONS = ((4, 2), (6, 1))
 
+KNOWN = ("django.core.cache.", "django_redis.")
+"""Where classes come from that hand a default on without looking at it."""
 SINGLE = ("get", "set", "add", "touch", "delete", "clear")
 """What an asynchronous method of Django's own class does by the plain one, which counts."""
 
@@ -52,14 +58,19 @@ class Backends:
         self._patches = patches
         self._known: set[type] = set()
         self._answers = Answers(self.of)
+        self._not_configured = import_module("django.core.exceptions").ImproperlyConfigured
 
     def patch(self, owner: type) -> None:
         """Patch what the class itself defines."""
         if owner in self._known or self.caches.stopped:
             return
         self._known.add(owner)
+        if owner.__module__ == "django_redis.cache":
+            errors = import_module("django_redis.exceptions")
+            self._patches.replace(errors.ConnectionInterrupted, "__init__", noting)
         is_base = owner is self._module.BaseCache
-        for name, make in self._makes().items():
+        is_known = f"{owner.__module__}.".startswith(KNOWN)
+        for name, make in self._makes(is_known=is_known).items():
             method = vars(owner).get(name)
             if not isinstance(method, FunctionType):
                 continue
@@ -94,26 +105,34 @@ class Backends:
     def _alias(self, backend: Any) -> str:
         """That of one made before; the name of the class for one that has none."""
         handler = self._module.caches
-        for alias in handler:
-            if getattr(handler._connections, alias, None) is backend:  # noqa: SLF001 - no other way
-                return str(alias)
+        try:
+            for alias in handler:
+                if getattr(handler._connections, alias, None) is backend:  # noqa: SLF001 - no other way
+                    return str(alias)
+        except self._not_configured:
+            pass  # a cache can be made without any settings
         return type(backend).__name__
 
-    def _makes(self) -> dict[str, Call]:
+    def _makes(self, *, is_known: bool) -> dict[str, Call]:
         """The makers of wrappers, by the names of methods; with an `a` in front they await."""
+        answers = self._answers
+        if is_known:
+            lookup = functools.partial(get, self._timed("get", answers.was_asked))
+        else:
+            lookup = functools.partial(get_of_its_own, self._timed("get", answers.was_asked_of_own))
         plain: dict[str, Call] = {
-            "get": functools.partial(self._get, "get"),
+            "get": lookup,
             "get_many": functools.partial(self._get_many, "get_many"),
-            "get_or_set": self._get_or_set,
-            "set": self._timed("set", self._answers.was_set),
-            "add": self._timed("set", self._answers.was_added),
-            "set_many": self._timed("set_many", self._answers.were_set),
+            "get_or_set": functools.partial(get_or_set, self.of, is_known),
+            "set": self._timed("set", answers.was_set),
+            "add": self._timed("set", answers.was_added),
+            "set_many": self._timed("set_many", answers.were_set),
             "incr": self._timed("incr"),
             "decr": self._timed("incr"),
-            "touch": self._timed("touch", self._answers.was_touched),
-            "delete": self._timed("delete", self._answers.was_deleted),
+            "touch": self._timed("touch", answers.was_touched),
+            "delete": self._timed("delete", answers.was_deleted),
             "delete_many": functools.partial(self._get_many, "delete"),
-            "clear": self._timed("clear", self._answers.was_cleared),
+            "clear": self._timed("clear", answers.was_cleared),
             "has_key": self._timed("other"),
             "incr_version": self._timed("other"),
             "decr_version": self._timed("other"),
@@ -122,6 +141,7 @@ class Backends:
 
     def _find(self, name: str) -> Find:
         def find(backend: Any, _args: Args, _kwargs: Kwargs) -> Operation:
+            begun(backend)
             return self.of(backend).operation(name)
 
         return find
@@ -134,27 +154,6 @@ class Backends:
             return timing(CACHE, find, inspect)(wrapped)
 
         return make
-
-    def _get(self, name: str, wrapped: Call) -> Call:
-        """`get(key, default, version)`, asked with a default of ours."""
-        measured = self._timed(name, self._answers.was_asked)(wrapped)
-        if iscoroutinefunction(wrapped):
-
-            @functools.wraps(wrapped)
-            async def aget(self: Any, *args: Any, **kwargs: Any) -> Any:
-                default, args, kwargs = _with_our_default(args, kwargs)
-                value = await measured(self, *args, **kwargs)
-                return default if value is ABSENT else value
-
-            return aget
-
-        @functools.wraps(wrapped)
-        def get(self: Any, *args: Any, **kwargs: Any) -> Any:
-            default, args, kwargs = _with_our_default(args, kwargs)
-            value = measured(self, *args, **kwargs)
-            return default if value is ABSENT else value
-
-        return get
 
     def _get_many(self, name: str, wrapped: Call) -> Call:
         """What takes several keys, which may come from something that gives them once only."""
@@ -176,73 +175,6 @@ class Backends:
 
         return amany
 
-    def _get_or_set(self, wrapped: Call) -> Call:
-        """`get_or_set(key, default, timeout, version)`: one lookup and its loader."""
-        if iscoroutinefunction(wrapped):
-
-            @functools.wraps(wrapped)
-            async def aget_or_set(backend: Any, *args: Any, **kwargs: Any) -> Any:
-                read = self._read(backend, args, kwargs)
-                if read is None:
-                    return await wrapped(backend, *args, **kwargs)
-                try:
-                    args, kwargs = _with_a_loader(read, args, kwargs)
-                    value = await wrapped(backend, *args, **kwargs)
-                except BaseException as error:
-                    read.end(error)
-                    raise
-                read.end()
-                return value
-
-            return aget_or_set
-
-        @functools.wraps(wrapped)
-        def get_or_set(backend: Any, *args: Any, **kwargs: Any) -> Any:
-            read = self._read(backend, args, kwargs)
-            if read is None:
-                return wrapped(backend, *args, **kwargs)
-            try:
-                args, kwargs = _with_a_loader(read, args, kwargs)
-                value = wrapped(backend, *args, **kwargs)
-            except BaseException as error:
-                read.end(error)
-                raise
-            read.end()
-            return value
-
-        return get_or_set
-
-    def _read(self, backend: Any, args: Args, kwargs: Kwargs) -> Any:
-        try:
-            return read_through(self.of(backend), key_of(args, kwargs))
-        except Exception:
-            guard.failed("django_cache.get_or_set")
-            return None
-
 
 def _subclasses(owner: type[Any]) -> list[type[Any]]:
     return [found for one in owner.__subclasses__() for found in (one, *_subclasses(one))]
-
-
-def _with_our_default(args: Args, kwargs: Kwargs) -> tuple[Any, Args, Kwargs]:
-    """The application's default, and the arguments with ours in its place."""
-    if len(args) > 1:
-        return args[1], (args[0], ABSENT, *args[2:]), kwargs
-    return kwargs.get("default"), args, {**kwargs, "default": ABSENT}
-
-
-def _with_a_loader(read: Any, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
-    """The arguments with what tells us that a value is needed in place of the default."""
-    default = args[1] if len(args) > 1 else kwargs.get("default")
-    loader = read.loading(default) if callable(default) else _at_hand(read, default)
-    if len(args) > 1:
-        return (args[0], loader, *args[2:]), kwargs
-    return args, {**kwargs, "default": loader} if "default" in kwargs else kwargs
-
-
-def _at_hand(read: Any, value: Any) -> Callable[[], Any]:
-    def give() -> Any:
-        read.missed()
-        return value
-
-    return give

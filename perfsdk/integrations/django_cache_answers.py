@@ -1,6 +1,8 @@
 """What the answers of Django's caches say: keys found, missed, written and removed."""
 
+import functools
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from typing import Any
 
 from perfsdk.wrapping.caches import UNKNOWN, Cache
@@ -8,6 +10,14 @@ from perfsdk.wrapping.calls import Args, Kwargs
 
 ABSENT = object()
 """What `get` answers us when there is nothing."""
+
+below: ContextVar[bool | None] = ContextVar("perfsdk_django_cache_below", default=None)
+"""Whether the class below one of the application's own has found the key, None: not asked."""
+
+interrupted: ContextVar[type[Exception] | None] = ContextVar(
+    "perfsdk_django_cache_interrupted", default=None
+)
+"""The kind of the last error that a backend may have been told to ignore."""
 
 
 class Answers:
@@ -18,16 +28,28 @@ class Answers:
 
     def was_asked(self, backend: Any, args: Args, kwargs: Kwargs, value: Any) -> None:
         key, cache = key_of(args, kwargs), self._of(backend)
-        if value is ABSENT:
-            cache.miss(key)
-        else:
+        if value is not ABSENT:
             cache.hit(key, value)
+        elif ignored(backend) is None:
+            cache.miss(key)
+
+    def was_asked_of_own(self, backend: Any, args: Args, kwargs: Kwargs, value: Any) -> None:
+        """The same of a class that got the application's default."""
+        told = below.get()
+        is_default = value is (args[1] if len(args) > 1 else kwargs.get("default"))
+        if told or not (is_default or (told is False and value is None)):
+            self._of(backend).hit(None, value)
+        elif ignored(backend) is None:
+            self._of(backend).miss(key_of(args, kwargs))
 
     def were_asked(self, backend: Any, args: Args, _kwargs: Kwargs, values: Any) -> None:
-        missed = [key for key in args[0] if key not in values]
-        self._of(backend).asked(values, missed)
+        found = [key for key in args[0] if key in values]  # also one that is asked for twice
+        missed = [] if ignored(backend) else [key for key in args[0] if key not in values]
+        self._of(backend).asked(found, missed)
 
     def was_set(self, backend: Any, args: Args, kwargs: Kwargs, _result: Any) -> None:
+        if ignored(backend) is not None:
+            return
         value = args[1] if len(args) > 1 else kwargs.get("value")
         self._of(backend).wrote(key_of(args, kwargs), _seconds(backend, args[2:], kwargs), value)
 
@@ -36,6 +58,8 @@ class Answers:
             self.was_set(backend, args, kwargs, added)
 
     def were_set(self, backend: Any, args: Args, kwargs: Kwargs, failed: Any) -> None:
+        if ignored(backend) is not None:
+            return
         values = args[0] if args else kwargs["data"]
         seconds, cache = _seconds(backend, args[1:], kwargs), self._of(backend)
         failures = failed if isinstance(failed, Collection) else ()
@@ -44,7 +68,7 @@ class Answers:
                 cache.wrote(key, seconds, value)
 
     def was_touched(self, backend: Any, args: Args, kwargs: Kwargs, touched: Any) -> None:
-        if touched:
+        if touched and _seconds(backend, args[1:], kwargs) is not None:
             self._of(backend).touched(key_of(args, kwargs))
 
     def was_deleted(self, backend: Any, _args: Args, _kwargs: Kwargs, deleted: Any) -> None:
@@ -52,10 +76,35 @@ class Answers:
             self._of(backend).removed()
 
     def were_deleted(self, backend: Any, args: Args, _kwargs: Kwargs, _result: Any) -> None:
-        self._of(backend).removed(len(args[0]))
+        if ignored(backend) is None:
+            self._of(backend).removed(len(args[0]))
 
     def was_cleared(self, backend: Any, _args: Args, _kwargs: Kwargs, _result: Any) -> None:
-        self._of(backend).removed(reason="cleared")
+        if ignored(backend) is None:
+            self._of(backend).removed(reason="cleared")
+
+
+def begun(backend: Any) -> None:
+    """A call of a cache begins: nothing of it has been ignored yet."""
+    if vars(backend).get("_ignore_exceptions"):
+        interrupted.set(None)
+
+
+def ignored(backend: Any) -> Exception | None:
+    """An error like the one that the backend has ignored in the call that ends."""
+    kind = interrupted.get() if vars(backend).get("_ignore_exceptions") else None
+    return None if kind is None else kind.__new__(kind)
+
+
+def noting(wrapped: Callable[..., None]) -> Callable[..., None]:
+    """A wrapper of the `__init__` of what is raised, ignored or not."""
+
+    @functools.wraps(wrapped)
+    def init(self: Exception, *args: Any, **kwargs: Any) -> None:
+        interrupted.set(type(self))
+        wrapped(self, *args, **kwargs)
+
+    return init
 
 
 def key_of(args: Args, kwargs: Kwargs) -> Any:

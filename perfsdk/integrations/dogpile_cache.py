@@ -3,12 +3,14 @@
 Known: dogpile.cache 1.1 and newer (https://dogpilecache.sqlalchemy.org). A cache is named by its
 region, `default` when that has no name. `get_or_create`, which `cache_on_arguments` calls, is one
 lookup although the library asks twice under its lock: a miss when it calls the creator. A value
-that is out of date and given all the same while another one is made in the background is a hit.
-A stored None is a hit; only dogpile's NO_VALUE is a miss.
+that is out of date and given all the same while another one is made in the background is a hit,
+and what that one costs is a load. A stored None is a hit; only dogpile's NO_VALUE is a miss.
 """
 
 import functools
 from collections.abc import Callable, Collection
+from threading import get_ident
+from time import perf_counter
 from typing import Any
 
 from perfsdk import guard
@@ -64,10 +66,16 @@ class Hooks:
 
         @functools.wraps(wrapped)
         def get_or_create(region: Any, key: Any, creator: Any, *args: Any, **kwargs: Any) -> Any:
-            read = self._read(region, key, 1)
+            read = self._read(region, key)
             if read is None:
                 return wrapped(region, key, creator, *args, **kwargs)
-            return _end(read, wrapped, region, key, read.loading(creator), *args, **kwargs)
+            loader, running = read.loading(creator), [True]
+            if region.async_creation_runner is not None:
+                loader = _unless_in_background(read, loader, creator, running)
+            try:
+                return _looked_up(read, wrapped, region, key, loader, args, kwargs)
+            finally:
+                running.clear()
 
         return get_or_create
 
@@ -80,11 +88,11 @@ class Hooks:
         ) -> Any:
             if not isinstance(keys, Collection) and hasattr(keys, "__iter__"):
                 keys = list(keys)
-            read = self._read(region, None, len(set(keys)))
+            read = self._read(region, None, keys)
             if read is None:
                 return wrapped(region, keys, creator, *args, **kwargs)
             loader = read.loading(creator, missed=lambda keys: keys)
-            return _end(read, wrapped, region, keys, loader, *args, **kwargs)
+            return _looked_up(read, wrapped, region, keys, loader, args, kwargs)
 
         return get_or_create_multi
 
@@ -119,9 +127,13 @@ class Hooks:
         """Several were."""
         self._of(region).removed(len(args[0]))
 
-    def _read(self, region: Any, key: Any, keys: int) -> ReadThrough | None:
+    def _read(self, region: Any, key: Any, keys: Collection[Any] = (0,)) -> ReadThrough | None:
         try:
-            return read_through(self._of(region), key, keys=keys)
+            number = len(set(keys))
+        except TypeError:
+            return None  # the library says what is wrong with them
+        try:
+            return read_through(self._of(region), key, keys=number)
         except Exception:
             guard.failed("dogpile.read")
             return None
@@ -131,14 +143,58 @@ class Hooks:
         return self.caches[str(name)] if name else self.caches.default
 
 
-def _end(read: ReadThrough, wrapped: Call, *args: Any, **kwargs: Any) -> Any:
+def _looked_up(
+    read: ReadThrough, wrapped: Call, region: Any, asked: Any, loader: Call, args: Args, kwargs: Any
+) -> Any:
+    kept: list[bool] | None = None
+    decide = args[1] if len(args) > 1 else kwargs.get("should_cache_fn")
+    if decide is not None:
+        kept = []
+        decide = _noted(decide, kept)
+        if len(args) > 1:
+            args = (args[0], decide, *args[2:])
+        else:
+            kwargs = {**kwargs, "should_cache_fn": decide}
     try:
-        value = wrapped(*args, **kwargs)
+        value = wrapped(region, asked, loader, *args, **kwargs)
     except BaseException as error:
         read.end(error)
         raise
-    read.end()
+    read.end(stored=kept is None)
+    if kept and any(kept):
+        read.cache.wrote_as("read_through", sum(kept))
     return value
+
+
+def _noted(decide: Call, kept: list[bool]) -> Call:
+    """`should_cache_fn`, of which it is noted how it decides."""
+
+    @functools.wraps(decide)
+    def should_cache(value: Any) -> Any:
+        decision = decide(value)
+        kept.append(bool(decision))
+        return decision
+
+    return should_cache
+
+
+def _unless_in_background(
+    read: ReadThrough, loader: Call, creator: Call, running: list[bool]
+) -> Call:
+    """The loader while the lookup runs; later, or in another thread, it is no part of that."""
+    thread = get_ident()
+
+    @functools.wraps(creator)
+    def create(*args: Any, **kwargs: Any) -> Any:
+        if running and get_ident() == thread:
+            return loader(*args, **kwargs)
+        started = perf_counter()
+        try:
+            return creator(*args, **kwargs)
+        finally:
+            read.cache.loaded(perf_counter() - started)
+
+    return create
 
 
 def _listed(make: Callable[[Call], Call], wrapped: Call) -> Call:

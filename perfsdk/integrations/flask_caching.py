@@ -46,10 +46,11 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
         ("has", "other", None),
         ("delete", "delete", hooks.was_deleted),
         ("delete_many", "delete", hooks.were_deleted),
+        ("unlink", "delete", hooks.were_deleted),
         ("clear", "clear", hooks.was_cleared),
     ):
-        patches.replace(owner, name, timed(CACHE, hooks.find(operation), inspect))
-    patches.replace(owner, "_memoize_version", silent(CACHE))
+        patches.replace(owner, name, timed(CACHE, hooks.find(name, operation), inspect))
+    patches.replace(owner, "_memoize_version", hooks.version)
     patches.replace(owner, "_is_stale", hooks.found)
     patches.replace(owner, "_call_fn", hooks.loading)
     patches.on_undo(hooks.caches.stop)
@@ -63,11 +64,11 @@ class Hooks:
         self._globals = vars(module)
         self._on_the_way: CodeType = module.Cache._call_fn_or_exception.__code__  # noqa: SLF001 - it calls the function that is decorated
 
-    def find(self, name: str) -> Find:
+    def find(self, method: str, name: str) -> Find:
         """The operation of a call, by whoever makes it."""
 
         def find(_cache: Any, _args: Args, _kwargs: Kwargs) -> Operation:
-            frame = sys._getframe(2)  # noqa: SLF001 - tells who asks
+            frame = _caller(sys._getframe(2), method)  # noqa: SLF001 - tells who asks
             return (self._decorated(frame) or self.caches.default).operation(name)
 
         return find
@@ -104,10 +105,25 @@ class Hooks:
 
         return call_fn
 
+    def version(self, wrapped: Call) -> Call:
+        """A wrapper of what asks for versions, which is no lookup unless it fails."""
+        silenced = silent(CACHE)(wrapped)
+
+        @functools.wraps(wrapped)
+        def memoize_version(*args: Any, **kwargs: Any) -> Any:
+            started = perf_counter()
+            try:
+                return silenced(*args, **kwargs)
+            except Exception as error:
+                self._failed(sys._getframe(1), started, error)  # noqa: SLF001 - for which function
+                raise
+
+        return memoize_version
+
     def was_asked(self, _cache: Any, args: Args, kwargs: Kwargs, value: Any) -> None:
         """The application asked for one key."""
-        if self._is_decorated(args, kwargs):
-            return
+        if self._decorated(_caller(sys._getframe(3), "get")) is not None:  # noqa: SLF001 - who asked
+            return  # what is found there is not known yet
         if value is None:
             self.caches.default.miss(_key(args, kwargs))
         else:
@@ -126,7 +142,7 @@ class Hooks:
         """A value was written, by the application or for a decorated function."""
         if done is False:
             return
-        decorated = self._decorated(sys._getframe(3))  # noqa: SLF001 - tells who sets
+        decorated = self._decorated(_caller(sys._getframe(3), "set"))  # noqa: SLF001 - who sets
         if decorated is not None:
             decorated.wrote_as("read_through")
             return
@@ -141,7 +157,8 @@ class Hooks:
 
     def were_set(self, _cache: Any, args: Args, kwargs: Kwargs, _done: Any) -> None:
         """Several were."""
-        for key, value in args[0].items():
+        values = args[0] if args else kwargs["mapping"]
+        for key, value in values.items():
             self.caches.default.wrote(key, _seconds(args[1:], kwargs), value)
 
     def was_deleted(self, _cache: Any, _args: Args, _kwargs: Kwargs, done: Any) -> None:
@@ -157,6 +174,16 @@ class Hooks:
         """All were."""
         self.caches.default.removed(reason="cleared")
 
+    def _failed(self, frame: FrameType, started: float, error: Exception) -> None:
+        """A lookup ends before it has begun, unless it is no lookup or an outer layer counts."""
+        try:
+            asks = frame.f_back if frame.f_code.co_name == "make_cache_key" else frame
+            cache = None if counted.get() & BIT else self._decorated(asks)
+            if cache is not None:
+                cache.operation("get").end(None, started, (), {}, None, error)
+        except Exception:
+            guard.failed("flask_caching.failed")
+
     def _missed(self, frame: FrameType | None) -> tuple[Cache, Any, float] | None:
         """A load that begins, unless the function is called without having been looked up."""
         try:
@@ -171,10 +198,6 @@ class Hooks:
             guard.failed("flask_caching.missed")
             return None
 
-    def _is_decorated(self, _args: Args, _kwargs: Kwargs) -> bool:
-        frame = sys._getframe(4)  # noqa: SLF001 - tells who asked
-        return self._decorated(frame) is not None
-
     def _decorated(self, frame: FrameType | None) -> Cache | None:
         """The cache of the decorated function that a frame runs, None for any other."""
         if frame is None or frame.f_code.co_name != "decorated_function":
@@ -182,6 +205,13 @@ class Hooks:
         if frame.f_globals is not self._globals:
             return None
         return self.caches[str(getattr(frame.f_locals["f"], "__qualname__", "?"))]
+
+
+def _caller(frame: FrameType | None, method: str) -> FrameType | None:
+    """Who calls a method of the library, also by one of a subclass that overrides it."""
+    while frame is not None and frame.f_code.co_name == method:
+        frame = frame.f_back
+    return frame
 
 
 def _loaded(cache: Cache, load: Any, started: float) -> None:

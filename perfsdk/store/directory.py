@@ -21,8 +21,15 @@ def service_directory_name(service: str) -> str:
 def default_root() -> Path:
     """The directory of this user that holds one directory for each service."""
     usable = SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK | os.X_OK)
-    parent = SHARED_MEMORY if usable else Path(tempfile.gettempdir())
-    return parent / f"perfsdk-{os.getuid()}"
+    return (SHARED_MEMORY if usable else _temporary()) / f"perfsdk-{os.getuid()}"
+
+
+def _temporary() -> Path:
+    """The directory for temporary files; where none can be written, as it is usually called."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:  # a read-only root file system
+        return Path("/tmp")  # noqa: S108 - only its name: nothing is written there
 
 
 def segment_directory(directory: str | None, service: str) -> Path:

@@ -21,9 +21,7 @@ MAX_REPEATED = 500
 """Statements of one request that are looked at for repetition."""
 MAX_FINDINGS = 500
 """Findings of one request, each in another statement or of another kind."""
-MANY_ROWS = 1000
-LARGE_RESULT_ROWS = 10_000
-WIDE_COLUMNS = 30
+MANY_ROWS, LARGE_RESULT_ROWS, WIDE_COLUMNS = 1000, 10_000, 30
 
 _PARAMETERS = ("params", "vars", "args", "parameters")
 """What drivers call the parameters of a statement when they are given by name."""
@@ -31,7 +29,6 @@ _PARAMETERS = ("params", "vars", "args", "parameters")
 _PLAIN = (tuple, list, dict)
 
 _sites = Sites()
-
 _NOT_COUNTED = object()
 """In place of the repetition of a statement that writes."""
 
@@ -86,8 +83,7 @@ class Statement(Operation):
         self.parameters = parameters
         self.count_rows = count_rows if self.returns_rows else None
         self.slow_seconds = slow_seconds
-        self.is_narrow = False
-        """Whether its rows were seen to have few columns; whoever sees them says so."""
+        self.is_narrow = False  # whoever sees that its rows have few columns says so
         self._rows_series: Any = None
         self.call_site = ""
         self.calls = self.errors = self.rows = self.parameter_sets = 0

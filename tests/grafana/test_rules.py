@@ -111,8 +111,8 @@ def rendered_by_helm(text, values):
     """The text as Helm's `tpl` renders it, which has to know just two kinds of actions."""
 
     def result(action):
-        if action[1] == '"{{"':
-            return "{{"
+        if action[1] in ('"{{"', '"{"'):
+            return action[1].strip('"')
         assert action[1].startswith(f"{HELM_PREFIX}."), action[0]
         return filled(f"«{action[1].rpartition('.')[2]}»", values)
 

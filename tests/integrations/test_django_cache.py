@@ -5,21 +5,24 @@ from contextlib import contextmanager
 from time import perf_counter
 
 import django.core.cache
+import django.db
 import pytest
 from django.core.cache import InvalidCacheKey, caches
 from django.core.cache.backends.base import BaseCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.db import connections
+from django.template import Context, Engine
 from django.test import override_settings
 
 import tests.frameworks.django_site  # noqa: F401 - configures Django for the process
 from perfsdk.integrations import django_cache as integration
+from perfsdk.integrations import django_orm as orm_integration
 from perfsdk.integrations import redis as redis_integration
 from perfsdk.request import CACHE, Account, counted, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.contract import IntegrationContract
-from tests.servers import HOST
+from tests.integrations.django_books import databases
+from tests.servers import HOST, free_port
 
 DURATION = "cache_operation_duration_seconds"
 LOCMEM = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
@@ -270,27 +273,123 @@ def test_what_is_below_is_silent(recording, backends, name):
     assert (1, 1) == results(recording, name)
 
 
-def test_a_cache_in_a_database_counts_and_works(recording, tmp_path):
-    """Its tables are made by Django's own command."""
+def test_a_cache_in_a_database_counts_and_its_queries_do_too(recording, tmp_path):
+    """A query is one of the database, no second lookup; the table is made by Django's command."""
     from django.core.management import call_command
 
-    before = dict(connections.settings)
-    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "cache.db")}
-    configured_databases = connections.configure_settings({"default": database})
-    connections.settings.update(configured_databases)
+    queries = "db_client_operation_duration_seconds"
+    patches = Patches()
+    settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "cache.db")}
     table = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "cached"}
-    try:
-        with override_settings(CACHES={"default": LOCMEM, "table": table}):
-            call_command("createcachetable", verbosity=0)
-            caches["table"].set("a", None)
+    with databases(default=settings), override_settings(CACHES={"default": LOCMEM, "table": table}):
+        call_command("createcachetable", verbosity=0)
+        caches["table"].set("a", None)
+        orm_integration.patch(django.db, patches, recording.recorder)
+        try:
             assert None is caches["table"].get("a", 1)
             assert {"a": None} == caches["table"].get_many(["a", "b"])
-    finally:
-        connections["default"].close()
-        del connections["default"]
-        connections.settings.clear()
-        connections.settings.update(before)
+        finally:
+            patches.undo()
     assert (2, 1) == results(recording, "table")
+    assert {"set": 1, "get": 1, "get_many": 1} == operations(recording, "table")
+    assert 2 == recording.count(queries, db_operation_name="SELECT")
+    assert 2 == recording.count(queries)
+
+
+def test_a_cache_that_keeps_nothing_has_misses_alone(recording):
+    """As Django's dummy for development."""
+    with configured(dummy={"BACKEND": "django.core.cache.backends.dummy.DummyCache"}):
+        cache = caches["dummy"]
+        cache.set("a", 1)
+        assert "default" == cache.get("a", "default")
+        assert {} == cache.get_many(["a", "b"])
+        assert ["loaded"] * 2 == [cache.get_or_set("a", lambda: "loaded") for _ in range(2)]
+    assert (0, 5) == results(recording, "dummy")
+
+
+def test_keys_that_are_asked_for_twice_count_twice(recording):
+    """Whether they are found or not."""
+    with configured():
+        caches["default"].set("a", 1)
+        assert {"a": 1} == caches["default"].get_many(["a", "a", "absent", "absent"])
+    assert (2, 2) == results(recording, "default")
+
+
+def test_sessions_count_under_their_cache(recording):
+    """One that is read, and one that is not there."""
+    from django.contrib.sessions.backends.cache import SessionStore
+
+    alias = override_settings(SESSION_CACHE_ALIAS="sessions")
+    with configured(sessions={**LOCMEM, "LOCATION": "sessions"}), alias:
+        session = SessionStore()
+        session["name"] = "Ada"
+        session.save()
+        assert "Ada" == SessionStore(session.session_key)["name"]
+        assert None is SessionStore("absent" * 6).get("name")
+    assert (1, 1) == results(recording, "sessions")
+    assert (0, 0) == results(recording, "default")
+
+
+def test_fragments_of_templates_count_under_their_cache(recording):
+    """The second time the fragment is found."""
+    engine = Engine(libraries={"cache": "django.templatetags.cache"})
+    template = engine.from_string(
+        '{% load cache %}{% cache 60 part using="parts" %}{{ n }}{% endcache %}'
+    )
+    with configured(parts={**LOCMEM, "LOCATION": "parts"}):
+        assert ["1", "1"] == [template.render(Context({"n": n})) for n in (1, 2)]
+    assert (1, 1) == results(recording, "parts")
+    assert 1 == recording.value("cache_writes_total", cache_name="parts")
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_what_gets_an_end_later_is_no_longer_lasting(recording, lasting):
+    """Unless it is touched to last for ever."""
+    account = Account(perf_counter())
+    token = current.set(account)
+    with configured():
+        caches["default"].set("a", 1, None)
+        assert account.lookups.lasting
+        assert caches["default"].touch("a", None if lasting else 60)
+        assert lasting == bool(account.lookups.lasting)
+    current.reset(token)
+
+
+async def test_errors_that_are_ignored_are_neither_hits_nor_misses(recording):
+    """Nor is anything written or removed; what Django answers is what it does without us."""
+    nobody = f"redis://{HOST}:{free_port()}/0"
+    options = {"IGNORE_EXCEPTIONS": True}
+    lost = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": nobody, "OPTIONS": options}
+    with configured(lost=lost):
+        cache = caches["lost"]
+        assert None is cache.set("a", 1)
+        assert None is cache.set_many({"a": 1})
+        assert "default" == cache.get("a", "default")
+        assert "default" == await cache.aget("a", "default")
+        assert {} == cache.get_many(["a", "b"])
+        assert {} == await cache.aget_many(["a", "b"])
+        assert "loaded" == cache.get_or_set("a", lambda: "loaded")
+        assert "loaded" == await cache.aget_or_set("a", lambda: "loaded")
+        cache.delete_many(["a"])
+    assert (0, 0) == results(recording, "lost")
+    assert 2 == recording.count(DURATION, cache_name="lost", error_type="ConnectionInterrupted")
+    assert 2 == recording.count("cache_load_duration_seconds", cache_name="lost")
+    assert 0 == recording.value("cache_writes_total", cache_name="lost")
+    assert 0 == recording.value("cache_removals_total", cache_name="lost")
+
+
+def test_a_miss_after_an_error_that_was_ignored_is_a_miss(recording, redis_server):
+    """An error is forgotten when the next call begins."""
+    options = {"IGNORE_EXCEPTIONS": True}
+    settings = {"BACKEND": "django_redis.cache.RedisCache", "OPTIONS": options}
+    lost = {**settings, "LOCATION": f"redis://{HOST}:{free_port()}/0"}
+    with configured(lost=lost, there={**settings, "LOCATION": redis_server.url}):
+        assert None is caches["lost"].set("a", 1)
+        assert None is caches["there"].get("a")
+        assert {} == caches["there"].get_many(["a"])
+        assert 1 == caches["there"].get_or_set("a", 1)
+    assert (0, 3) == results(recording, "there")
+    assert 1 == recording.value("cache_writes_total", cache_name="there")
 
 
 def test_times_to_live_are_those_of_django(recording):

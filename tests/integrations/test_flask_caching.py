@@ -278,3 +278,143 @@ def test_the_time_of_the_function_is_not_charged_to_the_cache(recording, cached)
     breakdown = account.close(perf_counter())
     assert 0.02 <= breakdown.seconds[0]
     assert 0 < breakdown.calls[CACHE]
+
+
+def test_a_subclass_that_overrides_methods_counts_once(recording):
+    """What it calls of the library's is the same lookup, under the same name."""
+
+    class Own(OWNER):
+        def get(self, *args, **kwargs):
+            return super().get(*args, **kwargs)
+
+        def set(self, *args, **kwargs):
+            return super().set(*args, **kwargs)
+
+    app = flask.Flask(__name__)
+    cache = Own(app, config={"CACHE_TYPE": "SimpleCache"})
+
+    @cache.memoize(60)
+    def give():
+        return "value"
+
+    with app.app_context():
+        assert ["value"] * 2 == [give() for _ in range(2)]
+        assert None is cache.get("absent")
+    assert (1, 1) == results(recording, give.uncached.__qualname__)
+    assert (0, 1) == results(recording, "default")
+    assert 1 == recording.value("cache_writes_total")
+    assert 1 == recording.value("cache_writes_total", cache_pattern="read_through")
+
+
+def test_a_method_of_the_same_name_that_asks_itself_asks_the_default_cache(recording):
+    """A view called `get` is the application's."""
+    app, cache = application()
+
+    @cache.memoize(60)
+    def get():
+        return cache.get("absent")
+
+    with app.app_context():
+        assert None is get()
+    assert (0, 1) == results(recording, get.uncached.__qualname__)
+    assert (0, 1) == results(recording, "default")
+
+
+@pytest.mark.parametrize("method", ["get", "has"])
+@pytest.mark.parametrize("decorator", ["cached", "memoize"])
+def test_an_error_of_the_cache_is_neither_hit_nor_miss(recording, decorator, method):
+    """The library calls the function, and one operation is counted as a failure."""
+    app, cache = application()
+
+    @getattr(cache, decorator)(60, cache_none=True)
+    def give():
+        return "value"
+
+    def fail(_key):
+        raise ConnectionError
+
+    with app.test_request_context():
+        setattr(cache.cache, method, fail)
+        assert "value" == give()
+    name = give.uncached.__qualname__
+    assert (0, 0) == results(recording, name)
+    assert 1 == recording.count(DURATION, cache_name=name, error_type="ConnectionError")
+
+
+def test_values_and_keys_by_name_are_counted(recording, cached):
+    """As by position; `unlink` removes, whatever the backend makes of it."""
+    _app, cache = cached
+    cache.set_many(mapping={"a": 1, "b": 2}, timeout=60)
+    assert 2 == recording.value("cache_writes_total")
+    cache.unlink("a", "b")
+    assert None is cache.get("a")
+    assert 2 == recording.value("cache_removals_total", reason="explicit")
+
+
+def test_a_subclass_that_overrides_methods_counts_once(recording):
+    """What it calls of the library's is the same lookup, under the same name."""
+
+    class Own(OWNER):
+        def get(self, *args, **kwargs):
+            return super().get(*args, **kwargs)
+
+        def set(self, *args, **kwargs):
+            return super().set(*args, **kwargs)
+
+    app = flask.Flask(__name__)
+    cache = Own(app, config={"CACHE_TYPE": "SimpleCache"})
+
+    @cache.memoize(60)
+    def give():
+        return "value"
+
+    with app.app_context():
+        assert ["value"] * 2 == [give() for _ in range(2)]
+        assert None is cache.get("absent")
+    assert (1, 1) == results(recording, give.uncached.__qualname__)
+    assert (0, 1) == results(recording, "default")
+    assert 1 == recording.value("cache_writes_total")
+    assert 1 == recording.value("cache_writes_total", cache_pattern="read_through")
+
+
+def test_a_method_of_the_same_name_that_asks_itself_asks_the_default_cache(recording):
+    """A view called `get` is the application's."""
+    app, cache = application()
+
+    @cache.memoize(60)
+    def get():
+        return cache.get("absent")
+
+    with app.app_context():
+        assert None is get()
+    assert (0, 1) == results(recording, get.uncached.__qualname__)
+    assert (0, 1) == results(recording, "default")
+
+
+def test_an_error_of_the_cache_is_neither_hit_nor_miss(recording):
+    """The library calls the function, and the operation is counted as a failure."""
+    app, cache = application()
+
+    @cache.memoize(60, make_name=lambda _name: "named")
+    def give():
+        return "value"
+
+    def fail(_key):
+        raise ConnectionError
+
+    with app.app_context():
+        cache.cache.get = fail
+        assert "value" == give()
+    name = give.uncached.__qualname__
+    assert (0, 0) == results(recording, name)
+    assert 1 == recording.count(DURATION, cache_name=name, error_type="ConnectionError")
+
+
+def test_values_and_keys_by_name_are_counted(recording, cached):
+    """As by position; `unlink` removes, whatever the backend makes of it."""
+    _app, cache = cached
+    cache.set_many(mapping={"a": 1, "b": 2}, timeout=60)
+    assert 2 == recording.value("cache_writes_total")
+    cache.unlink("a", "b")
+    assert None is cache.get("a")
+    assert 2 == recording.value("cache_removals_total", reason="explicit")

@@ -124,6 +124,17 @@ def test_without_shared_memory_the_temporary_directory_is_used(tmp_path, monkeyp
     assert expected == segment_directory(None, "")
 
 
+def test_without_any_place_to_write_the_name_is_the_usual_one(tmp_path, monkeypatch):
+    """On a read-only root file system a given directory must not fail for the default one."""
+
+    def nowhere():
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr(directory_module, "SHARED_MEMORY", tmp_path / "missing")
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    assert Path("/tmp") / f"perfsdk-{os.getuid()}" == directory_module.default_root()
+
+
 def test_a_given_directory_does_not_move_with_the_process(tmp_path, monkeypatch):
     """A server that changes its working directory later goes on writing to the same place."""
     monkeypatch.chdir(tmp_path)

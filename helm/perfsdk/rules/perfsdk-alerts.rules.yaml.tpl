@@ -177,11 +177,11 @@ groups:
           (sum by (cluster, namespace, job, instance, db_client_connection_pool_name) (
             db_client_connections{db_client_connection_state="used",{{ .Values.rules.parameters.selector }}}
           ) / (sum by (cluster, namespace, job, instance, db_client_connection_pool_name) (
-            db_client_connection_max{{{ .Values.rules.parameters.selector }}}
+            db_client_connection_max{{ "{" }}{{ .Values.rules.parameters.selector }}}
           ) > 0)) > {{ .Values.rules.parameters.poolUsed }}
           or
           sum by (cluster, namespace, job, instance, db_client_connection_pool_name) (
-            db_client_connection_pending_requests{{{ .Values.rules.parameters.selector }}}
+            db_client_connection_pending_requests{{ "{" }}{{ .Values.rules.parameters.selector }}}
           ) > 0
         for: "5m"
         labels:
@@ -194,7 +194,7 @@ groups:
       - alert: PerfsdkPoolTimeouts
         expr: |-
           sum by (cluster, namespace, job, db_client_connection_pool_name) (
-            rate(db_client_connection_timeouts_total{{{ .Values.rules.parameters.selector }}}[5m])
+            rate(db_client_connection_timeouts_total{{ "{" }}{{ .Values.rules.parameters.selector }}}[5m])
           ) > 0
         for: "10m"
         labels:
@@ -298,7 +298,7 @@ groups:
     rules:
       - alert: PerfsdkTargetDown
         expr: |-
-          up{{{ .Values.rules.parameters.selector }}} == 0
+          up{{ "{" }}{{ .Values.rules.parameters.selector }}} == 0
           and on (cluster, namespace, job) last_over_time(job:perfsdk_workers:sum[1d])
         for: "5m"
         labels:
@@ -311,9 +311,9 @@ groups:
       - alert: PerfsdkTelemetryAbsent
         expr: |-
           max by (cluster, namespace, job, instance) (
-            perfsdk_exporter_build_info{{{ .Values.rules.parameters.selector }}}
+            perfsdk_exporter_build_info{{ "{" }}{{ .Values.rules.parameters.selector }}}
           )
-          unless on (cluster, namespace, job, instance) perfsdk_workers{{{ .Values.rules.parameters.selector }}} > 0
+          unless on (cluster, namespace, job, instance) perfsdk_workers{{ "{" }}{{ .Values.rules.parameters.selector }}} > 0
         for: "10m"
         labels:
           severity: warning
@@ -338,11 +338,11 @@ groups:
       - alert: PerfsdkReapingFails
         expr: |-
           sum by (cluster, namespace, job, instance) (
-            rate(perfsdk_exporter_reaping_failures_total{{{ .Values.rules.parameters.selector }}}[15m])
+            rate(perfsdk_exporter_reaping_failures_total{{ "{" }}{{ .Values.rules.parameters.selector }}}[15m])
           ) > 0
           or
           sum by (cluster, namespace, job, instance) (
-            rate(perfsdk_exporter_archives_damaged_total{{{ .Values.rules.parameters.selector }}}[15m])
+            rate(perfsdk_exporter_archives_damaged_total{{ "{" }}{{ .Values.rules.parameters.selector }}}[15m])
           ) > 0
         for: "20m"
         labels:
@@ -354,9 +354,9 @@ groups:
           dashboard_url: "{{ .Values.rules.parameters.grafanaUrl }}/d/perfsdk-telemetry?from=now-3h&to=now{{ "{{" }} with $labels.cluster }}&var-cluster={{ "{{" }} . | urlquery }}{{ "{{" }} end }}{{ "{{" }} with $labels.namespace }}&var-namespace={{ "{{" }} . | urlquery }}{{ "{{" }} end }}{{ "{{" }} with $labels.job }}&var-job={{ "{{" }} . | urlquery }}{{ "{{" }} end }}{{ "{{" }} with $labels.instance }}&var-instance={{ "{{" }} . | urlquery }}{{ "{{" }} end }}"
       - alert: PerfsdkScrapeNearTimeout
         expr: |-
-          scrape_duration_seconds{{{ .Values.rules.parameters.selector }}} > 0.8 * {{ .Values.rules.parameters.scrapeTimeoutSeconds }}
+          scrape_duration_seconds{{ "{" }}{{ .Values.rules.parameters.selector }}} > 0.8 * {{ .Values.rules.parameters.scrapeTimeoutSeconds }}
           and on (cluster, namespace, job, instance) max by (cluster, namespace, job, instance) (
-            perfsdk_exporter_build_info{{{ .Values.rules.parameters.selector }}}
+            perfsdk_exporter_build_info{{ "{" }}{{ .Values.rules.parameters.selector }}}
           )
         for: "10m"
         labels:
@@ -369,7 +369,7 @@ groups:
       - alert: PerfsdkSeriesDropped
         expr: |-
           sum by (cluster, namespace, job, metric, label) (
-            rate(perfsdk_dropped_series_total{{{ .Values.rules.parameters.selector }}}[10m])
+            rate(perfsdk_dropped_series_total{{ "{" }}{{ .Values.rules.parameters.selector }}}[10m])
           ) > 0
         for: "15m"
         labels:
@@ -382,7 +382,7 @@ groups:
       - alert: PerfsdkSeriesLeftOut
         expr: |-
           sum by (cluster, namespace, job, instance, reason) (
-            perfsdk_exporter_series_left_out{{{ .Values.rules.parameters.selector }}}
+            perfsdk_exporter_series_left_out{{ "{" }}{{ .Values.rules.parameters.selector }}}
           ) > 0
         for: "30m"
         labels:
@@ -395,7 +395,7 @@ groups:
       - alert: PerfsdkInternalErrors
         expr: |-
           sum by (cluster, namespace, job, where) (
-            rate(perfsdk_internal_errors_total{{{ .Values.rules.parameters.selector }}}[10m])
+            rate(perfsdk_internal_errors_total{{ "{" }}{{ .Values.rules.parameters.selector }}}[10m])
           ) > 0
         labels:
           severity: info

@@ -9,7 +9,8 @@
 {{- with $values.sidecar.webConfig.secretName }}
 - name: perfsdk-web-config
   secret:
-    defaultMode: 288 # 0440
+    {{- /* 0440 of the pod's group; without one 0444, or only root could read it. */}}
+    defaultMode: {{ ternary 288 292 (not (empty $values.directory.fsGroup)) }}
     secretName: {{ . }}
 {{- end }}
 {{- end -}}
