@@ -212,7 +212,6 @@ async def test_what_a_function_raises_is_raised_and_is_a_miss(recording):
 
 
 @pytest.mark.parametrize("by_name", [True, False])
-@pytest.mark.parametrize("by_name", [True, False])
 async def test_several_keys_of_a_decorated_function_count_each(recording, by_name):
     """Named by the function, which is timed once for all keys that it loads."""
     layers = []

@@ -1,7 +1,6 @@
 """dogpile.cache: regions in memory, on a real memcached and a real Redis."""
 
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import perf_counter
@@ -247,73 +246,6 @@ def test_the_creator_s_time_is_not_charged_to_the_cache(recording):
     breakdown = account.close(perf_counter())
     assert 0.02 <= breakdown.seconds[0]
     assert 2 == breakdown.calls[CACHE]  # before the creator, and after it
-
-
-def test_what_may_not_be_kept_is_no_write(recording):
-    """As `should_cache_fn` decides, by name or by position."""
-
-    def is_something(value):
-        return value is not None
-
-    region = in_memory()
-    assert None is region.get_or_create("a", lambda: None, should_cache_fn=is_something)
-    assert 1 == region.get_or_create("b", lambda: 1, None, is_something)
-    created = region.get_or_create_multi(["c", "d"], lambda *_keys: [None, 2], None, is_something)
-    assert [None, 2] == created
-    assert (0, 4) == results(recording)
-    assert 2 == recording.value("cache_writes_total", cache_pattern="read_through")
-    assert [NO_VALUE, 1, NO_VALUE, 2] == region.get_multi(["a", "b", "c", "d"])
-
-
-def test_a_value_made_in_the_background_is_a_load_and_the_old_one_a_hit(recording):
-    """The thread that makes it measures afterwards as before."""
-    with ThreadPoolExecutor(1) as pool:
-        made = []
-
-        def run(region, key, creator, mutex):
-            def make():
-                region.set(key, creator())
-                mutex.release()
-
-            made.append(pool.submit(make))
-
-        region = dogpile.cache.make_region(name="pages", async_creation_runner=run)
-        region.configure("dogpile.cache.memory", 1e-9)
-        region.set("a", "old")
-        account = Account(perf_counter())
-        token = current.set(account)
-        assert "old" == region.get_or_create("a", lambda: "new")
-        current.reset(token)
-        made[0].result(10)
-        assert (1, 0) == results(recording)
-        assert 1 == recording.count("cache_load_duration_seconds", cache_name="pages")
-        assert 0 == pool.submit(counted.get).result(10)
-        assert NO_VALUE is pool.submit(region.get, "absent").result(10)
-        assert (1, 1) == results(recording)
-    breakdown = account.close(perf_counter())
-    assert 1 == breakdown.calls[CACHE]
-
-
-def test_a_runner_that_makes_the_value_at_once_is_part_of_the_lookup(recording):
-    """The creator was waited for."""
-
-    def run(region, key, creator, mutex):
-        region.set(key, creator())
-        mutex.release()
-
-    region = dogpile.cache.make_region(name="pages", async_creation_runner=run)
-    region.configure("dogpile.cache.memory", 1e-9)
-    region.set("a", "old")
-    assert "old" == region.get_or_create("a", lambda: "new")
-    assert (0, 1) == results(recording)
-    assert 0 == counted.get()
-
-
-def test_keys_that_cannot_be_keys_raise_what_the_library_raises(recording):
-    """They are not looked at by us before."""
-    with pytest.raises(TypeError) as raised:
-        in_memory().get_or_create_multi([[]], list)
-    assert "region.py" == raised.traceback[-1].path.name
 
 
 def test_what_may_not_be_kept_is_no_write(recording):
