@@ -40,7 +40,7 @@ _LISTS = re.compile(rf"{_ONE_LIST}(?: ?, ?{_ONE_LIST})*", re.IGNORECASE)
 _STAR = re.compile(
     r"""(?:(?<!EXISTS\s\()(?<!EXISTS\()(?<!EXISTS\s\(\s)(?<!EXISTS\(\s)
         \bSELECT\s(?:ALL\s|DISTINCT\s|TOP\s\?\s)?|,\s?)
-        (?:[\w"`]+\.)*\*(?=\s?[,)]|\sFROM\s?(?![\s(])|$)""",
+        (?:[\w"`]+\.)*\*(?=\s?[,)]|\sFROM\s?(?![\s(]|UNNEST\s?\()|$)""",
     re.VERBOSE,
 )
 _WHERE = re.compile(r"\b(?:WHERE|LIMIT)\b")

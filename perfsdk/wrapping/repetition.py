@@ -13,7 +13,7 @@ MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
 _PLAIN = frozenset({str, bytes, int, float, bool, type(None), date, datetime})
-_PLAIN_HASHES = frozenset(kind.__hash__ for kind in _PLAIN)
+_PLAIN_HASHES = frozenset(kind.__hash__ for kind in _PLAIN if kind is not type(None))
 """A subclass that keeps one of these, such as those of integers in psycopg, is plain too."""
 _PLAIN_BY_NAME = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
 """By module and name: to import them would cost every application at its start."""
@@ -82,4 +82,8 @@ def _digest(text: Any, parameters: Any) -> Any:
 
 
 def _is_plain(kind: type) -> bool:
-    return kind.__hash__ in _PLAIN_HASHES or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME
+    return (
+        kind in _PLAIN
+        or kind.__hash__ in _PLAIN_HASHES
+        or (kind.__module__, kind.__qualname__) in _PLAIN_BY_NAME
+    )

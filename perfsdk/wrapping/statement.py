@@ -201,8 +201,9 @@ class Statement(Operation):
         queries = _queries(account)
         queries.newest = started
         if len(queries.repeated) < MAX_REPEATED:
-            reads = self.labels[2] in RETURNS_ROWS and self.returns_rows
-            queries.wrote = queries.wrote or self.labels[2] in WRITES
+            verb = self.labels[2]  # fetches are as many as there are rows for
+            reads = verb in RETURNS_ROWS and verb != "FETCH" and self.returns_rows
+            queries.wrote = queries.wrote or verb in WRITES
             queries.repeated[self] = Repetition(started, ended) if reads else _NOT_COUNTED
         for kind in self.shape.suspicions:
             self._found(kind, queries)

@@ -1,5 +1,7 @@
 """What every integration of a database promises besides the contract of all integrations."""
 
+from collections import Counter
+
 from perfsdk.request import DB, Account, counted, current
 from tests.integrations.contract import (
     AsyncIntegrationContract,
@@ -121,12 +123,11 @@ class AsyncDatabaseContract(DatabaseContract, AsyncIntegrationContract):
 
 def counts(recording):
     """Operations by verb and table."""
-    return {
-        (labels["db_operation_name"], labels["db_collection_name"]): recording.count(
-            DURATION, **labels
-        )
-        for labels in recording.series(DURATION)
-    }
+    found = Counter()
+    for labels in recording.series(DURATION):
+        kind = labels["db_operation_name"], labels["db_collection_name"]
+        found[kind] += recording.count(DURATION, **labels)
+    return dict(found)
 
 
 def pool_figures(recording):

@@ -125,6 +125,7 @@ def test_a_server_side_cursor_counts_each_fetch(patched, postgresql_of_django):
     assert 1 == statements(patched)["SELECT", TABLE]
     assert 26 == sum(number for (word, _), number in statements(patched).items() if word == "FETCH")
     assert 25 == patched.sum(ROWS) - rows
+    assert set() == {kind for _, kind in account.queries.findings}
     assert 27 == account.close(1e9).calls[DB]
 
 

@@ -147,6 +147,7 @@ def test_long_statements_are_not_read():
         ("SELECT * FROM t WHERE a = 1", ("select_star",)),
         ("SELECT a, b.* FROM b WHERE a = 1", ("select_star",)),
         ("SELECT DISTINCT * FROM t WHERE a = 1", ("select_star",)),
+        ("INSERT INTO t (a) SELECT * FROM UNNEST((1, 2))", ()),
         ("SELECT count(*), 2 * 3, a.b * c FROM t", ()),
         ("SELECT a FROM t WHERE EXISTS (SELECT * FROM u)", ()),
         ("SELECT a FROM t WHERE EXISTS ( SELECT * FROM u )", ()),
