@@ -107,11 +107,12 @@ class ReadThrough:
         try:
             self._missed += keys
             load = self.cache.loading(self._key if key is None else key) if keys == 1 else None
-            counted.set(counted.get() & ~BIT)
+            outer = counted.get()
+            counted.set(outer & ~BIT)
             started = perf_counter()
             if self._account is not None and self._account.events is not None:
                 self._account.events.append((started, -CACHE))
-            return started, load, keys
+            return started, load, keys, outer
         except Exception:
             guard.failed("read_through.begin_load")
             return None
@@ -121,7 +122,7 @@ class ReadThrough:
         try:
             if state is None:
                 return
-            started, load, keys = state
+            started, load, keys, outer = state
             ended = perf_counter()
             self._spent += ended - started
             if load is not None:
@@ -129,7 +130,7 @@ class ReadThrough:
             self.cache.loaded(ended - started)
             if not failed:
                 self._loaded += keys
-            counted.set(counted.get() | BIT)
+            counted.set(outer)  # as it was: the loader may run in a thread of its own
             if self._account is not None and self._account.events is not None:
                 self._account.events.append((ended, CACHE))
         except Exception:

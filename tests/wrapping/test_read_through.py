@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from threading import Thread
 from time import perf_counter
 
 import pytest
@@ -172,3 +173,19 @@ def test_keys_that_cannot_be_told_are_one(recording, cache, swallow_errors):
     assert 1 == read.loading(lambda: 1, missed=lambda _: 1 / 0)()
     read.end()
     assert (1, 1) == results(recording)
+
+
+def test_a_loader_in_another_thread_leaves_that_as_it_was(cache):
+    """What the thread asks afterwards is measured as ever."""
+    read = read_through(cache, "a")
+    loader, seen = read.loading(slow), []
+
+    def work():
+        seen.append(loader("a"))
+        seen.append(counted.get() & BIT)
+
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+    read.end()
+    assert [("a", 0), 0] == seen
