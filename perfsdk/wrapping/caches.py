@@ -19,7 +19,7 @@ from perfsdk.findings import allowed
 from perfsdk.recorder import MAX_LABEL_LENGTH, Recorder
 from perfsdk.request import CACHE, Account, current, lookups_of
 from perfsdk.wrapping.cache_gets import Get
-from perfsdk.wrapping.cache_keys import DEFAULT, KeyNames
+from perfsdk.wrapping.cache_keys import DEFAULT, OTHER_USES, KeyNames
 from perfsdk.wrapping.calls import Operation
 from perfsdk.wrapping.loads import Load, Loads
 
@@ -35,7 +35,7 @@ LARGE_VALUE_BYTES = 100 * 1024
 STAMPEDE = 3
 """So many load one key at once."""
 
-_SIZED = (str, bytes)
+_SIZED, _UNNAMED = (str, bytes), KeyNames({})
 
 
 class Cache:
@@ -171,8 +171,7 @@ class Cache:
                 return
             findings = lookups_of(account).findings
             if (self, kind) not in findings and kind not in allowed.get():
-                frame = sys._getframe(1)  # noqa: SLF001 - no other way
-                findings[self, kind] = self._sites.of(kind, frame)
+                findings[self, kind] = self._sites.of(kind, sys._getframe(1))  # noqa: SLF001 - no other way
         except Exception:
             guard.failed("caches.found")
 
@@ -224,7 +223,7 @@ class Caches(dict[str, Cache]):
         super().__init__()
         self._recorder = recorder
         self.system = system
-        self._keys = KeyNames(recorder.cache_names)
+        self._keys = KeyNames(recorder.cache_names) if recorder.cache_names else None
         self.stopped = False
         self.default = self[DEFAULT]
 
@@ -235,7 +234,9 @@ class Caches(dict[str, Cache]):
 
     def of_key(self, key: Any) -> Cache | None:
         """The cache that a key of a shared server is of; None when it is of none."""
-        name = self._keys.name_of(key)
+        if self._keys is None and type(key) is str:  # as it is nearly always
+            return None if key.startswith(OTHER_USES) else self.default
+        name = (self._keys or _UNNAMED).name_of(key)
         return None if name is None else self[name]
 
     def stop(self) -> None:
