@@ -84,7 +84,7 @@ class TestQuartContract(AsgiContract):
     """Quart, with nested blueprints under prefixes."""
 
     modules = (*ASGI_MODULES, "perfsdk.frameworks.quart", "perfsdk.frameworks.placement")
-    way_in = ASGI_WAY_IN
+    way_in = (*ASGI_WAY_IN, "quart._tell")
     templates = {  # noqa: RUF012 - as the contract has it
         "/items/{item_id}": "/items/<item_id>",
         "/files/{p:path}": "/files/<path:p>",
