@@ -24,7 +24,7 @@ Call = Callable[..., Awaitable[Any]]
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure the client, and the one for values with flags."""
     caches = Caches(recorder, "memcached")
-    makes = _makes(Memcached(caches, "exptime"))
+    makes = _makes(Memcached(recorder, caches, "exptime"))
     for owner in (module.FlagClient, module.Client):
         for name, make in makes.items():
             if name in vars(owner):
@@ -42,24 +42,22 @@ def _makes(memcached: Memcached) -> dict[str, Make]:
         found = {key for key, value in zip(args, answer, strict=True) if value is not None}
         memcached.asked(args, found)
 
-    def stored_by_token(client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
-        memcached.stored(client, (*args[:2], *args[3:]), kwargs, answer)
-
     find_many = memcached.find_many("get_many")
-    get = timed_coroutine(CACHE, memcached.find("get"), memcached.got(_is_our_default))
-    store = timed_coroutine(CACHE, memcached.find("set"), memcached.stored)
-    append = timed_coroutine(CACHE, memcached.find("set"))
-    count = timed_coroutine(CACHE, memcached.find("incr"))
+    find = memcached.find
+    get = timed_coroutine(CACHE, memcached.find_lookup)
+    store = timed_coroutine(CACHE, find("set", memcached.stored))
+    append = timed_coroutine(CACHE, find("set"))
+    count = timed_coroutine(CACHE, find("incr"))
     return {
         "get": functools.partial(_with_our_default, get),
-        "gets": timed_coroutine(CACHE, memcached.find("get"), memcached.got(_has_no_token)),
+        "gets": timed_coroutine(CACHE, find("get", memcached.got(_has_no_token))),
         "multi_get": timed_coroutine(CACHE, find_several, got_many),
         **dict.fromkeys(("set", "add", "replace"), store),
-        "cas": timed_coroutine(CACHE, memcached.find("set"), stored_by_token),
+        "cas": timed_coroutine(CACHE, find("set", memcached.stored_by_token)),
         **dict.fromkeys(("append", "prepend"), append),
-        "delete": timed_coroutine(CACHE, memcached.find("delete"), memcached.deleted),
+        "delete": timed_coroutine(CACHE, find("delete", memcached.deleted)),
         **dict.fromkeys(("incr", "decr"), count),
-        "touch": timed_coroutine(CACHE, memcached.find("touch"), memcached.touched),
+        "touch": timed_coroutine(CACHE, find("touch", memcached.touched)),
         "flush_all": timed_coroutine(CACHE, memcached.find_whole("clear"), memcached.flushed),
     }
 
@@ -74,10 +72,6 @@ def _with_our_default(make: Make, wrapped: Call) -> Call:
         return default if value is ABSENT else value
 
     return get
-
-
-def _is_our_default(_args: Args, _kwargs: Kwargs, answer: Any) -> bool:
-    return answer is ABSENT
 
 
 def _has_no_token(_args: Args, _kwargs: Kwargs, answer: Any) -> bool:

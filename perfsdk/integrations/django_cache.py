@@ -1,6 +1,6 @@
 """Times each call of Django's caches once, on the outer layer, and counts hits and misses by key.
 
-Known: Django 4.2 to 6.0 (https://docs.djangoproject.com/en/stable/topics/cache/), with all of its
+Known: Django 4.2 to 6.1 (https://docs.djangoproject.com/en/stable/topics/cache/), with all of its
 backends, those of others such as django-redis, and the application's own: each class of backends
 is measured when it is there or when a cache of it is made. A cache is named by its alias. What
 sessions and templates keep in a cache counts under it.
@@ -30,7 +30,7 @@ from perfsdk.wrapping.caches import Cache, Caches
 from perfsdk.wrapping.calls import Args, Find, Inspect, Kwargs, Operation, timed, timed_coroutine
 from perfsdk.wrapping.patches import Patches
 
-VERSIONS = ((4, 2), (6, 1))
+VERSIONS = ((4, 2), (6, 2))
 
 KNOWN = ("django.core.cache.", "django_redis.")
 """Where classes come from that hand a default on without looking at it."""

@@ -11,10 +11,12 @@ since nobody knows better. Sizes are those of text and bytes, before a `serde` w
 
 import functools
 from collections.abc import Callable, Collection
+from time import perf_counter
 from typing import Any
 
+from perfsdk import guard
 from perfsdk.recorder import Recorder
-from perfsdk.request import CACHE
+from perfsdk.request import CACHE, counted, current
 from perfsdk.wrapping.caches import Caches
 from perfsdk.wrapping.calls import Args, Kwargs, Make, timed
 from perfsdk.wrapping.memcached import ABSENT, Memcached
@@ -22,22 +24,24 @@ from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((4,), (5,))
 
+BIT = 1 << CACHE
+
 Call = Callable[..., Any]
 
 
 def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure the three classes of clients."""
     caches = Caches(recorder, "memcached")
-    makes = _makes(Memcached(caches, "expire"))
+    memcached = Memcached(recorder, caches, "expire")
     for owner in (module.Client, module.PooledClient, module.HashClient):
-        for name, make in makes.items():
+        for name, make in _makes(memcached, is_leaf=owner is module.Client).items():
             if name in vars(owner):
                 patches.replace(owner, name, make)
     patches.on_undo(caches.stop)
 
 
-def _makes(memcached: Memcached) -> dict[str, Make]:
-    """The makers of wrappers by the names of methods."""
+def _makes(memcached: Memcached, *, is_leaf: bool) -> dict[str, Make]:
+    """The makers of wrappers by the names of methods. Below a leaf nothing is measured."""
 
     def got_many(_client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
         memcached.asked(_keys(args, kwargs), answer)
@@ -50,38 +54,65 @@ def _makes(memcached: Memcached) -> dict[str, Make]:
     def deleted_many(_client: Any, args: Args, kwargs: Kwargs, _answer: Any) -> None:
         memcached.removed(_keys(args, kwargs))
 
-    get = timed(CACHE, memcached.find("get"), memcached.got(_is_our_default))
-    store = timed(CACHE, memcached.find("set"), memcached.stored)
-    append = timed(CACHE, memcached.find("set"))
-    count = timed(CACHE, memcached.find("incr"))
-    get_many = timed(CACHE, memcached.find_many("get_many"), got_many)
-    set_many = timed(CACHE, memcached.find_many("set_many"), stored_many)
-    delete_many = timed(CACHE, memcached.find_many("delete"), deleted_many)
+    measured = functools.partial(timed, CACHE, is_leaf=is_leaf)
+    find = memcached.find
+    store = measured(find("set", memcached.stored))
+    append = measured(find("set"))
+    count = measured(find("incr"))
+    get_many = measured(memcached.find_many("get_many"), got_many)
+    set_many = measured(memcached.find_many("set_many"), stored_many)
+    delete_many = measured(memcached.find_many("delete"), deleted_many)
     gets = ("get_many", "get_multi", "gets_many", "gets_multi")
     deletes = ("delete_many", "delete_multi")
     return {
-        "get": functools.partial(_with_our_default, get),
-        "gets": timed(CACHE, memcached.find("get"), memcached.got(_has_default_token)),
+        "get": functools.partial(_get, memcached, is_leaf),
+        "gets": measured(find("get", memcached.got(_has_default_token))),
         **dict.fromkeys(gets, functools.partial(_with_a_list, get_many)),
         **dict.fromkeys(("set", "add", "replace"), store),
-        "cas": store,
+        "cas": measured(find("set", memcached.stored_by_token)),
         **dict.fromkeys(("append", "prepend"), append),
         **dict.fromkeys(("set_many", "set_multi"), set_many),
-        "delete": timed(CACHE, memcached.find("delete"), memcached.deleted),
+        "delete": measured(find("delete", memcached.deleted)),
         **dict.fromkeys(deletes, functools.partial(_with_a_list, delete_many)),
         **dict.fromkeys(("incr", "decr"), count),
-        "touch": timed(CACHE, memcached.find("touch"), memcached.touched),
-        "flush_all": timed(CACHE, memcached.find_whole("clear"), memcached.flushed),
+        "touch": measured(find("touch", memcached.touched)),
+        "flush_all": measured(memcached.find_whole("clear"), memcached.flushed),
     }
 
 
-def _with_our_default(make: Make, wrapped: Call) -> Call:
-    """`get` is asked with a default of ours, since a value may equal the application's."""
-    measured = make(wrapped)
+def _get(memcached: Memcached, is_leaf: bool, wrapped: Call) -> Call:
+    """As `timed` does it, in one frame for most calls are this one.
+
+    It is asked with a default of ours, since a value may equal the application's.
+    """
+    lookup = memcached.lookup
 
     @functools.wraps(wrapped)
     def get(self: Any, key: Any, default: Any = None, **kwargs: Any) -> Any:
-        value = measured(self, key, ABSENT, **kwargs)
+        outer = counted.get()
+        if outer & BIT:
+            return wrapped(self, key, default, **kwargs)
+        try:
+            operation = lookup(key)
+        except Exception:
+            guard.failed("pymemcache.get")
+            return wrapped(self, key, default, **kwargs)
+        account = current.get()
+        if not is_leaf:
+            counted.set(outer | BIT)
+        started = perf_counter()
+        if account is not None and (events := account.events) is not None:
+            events.append((started, CACHE))
+        try:
+            value = wrapped(self, key, ABSENT, **kwargs)
+        except BaseException as error:
+            if not is_leaf:
+                counted.set(outer)
+            operation.end(account, started, (self, key), kwargs, None, error)
+            raise
+        if not is_leaf:
+            counted.set(outer)
+        operation.end(account, started, (self, key), kwargs, value, None)
         return default if value is ABSENT else value
 
     return get
@@ -104,10 +135,6 @@ def _keys(args: Args, kwargs: Kwargs) -> Any:
     return args[0] if args else kwargs["keys"]
 
 
-def _is_our_default(_args: Args, _kwargs: Kwargs, answer: Any) -> bool:
-    return answer is ABSENT
-
-
 def _has_default_token(args: Args, kwargs: Kwargs, answer: Any) -> bool:
     """Of `gets(key, default, cas_default)`: a token that came is bytes of its own."""
-    return answer[1] is (args[2] if len(args) > 2 else kwargs.get("cas_default"))
+    return answer[1] is (args[1] if len(args) > 1 else kwargs.get("cas_default"))

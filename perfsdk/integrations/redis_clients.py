@@ -18,11 +18,11 @@ from perfsdk.integrations.redis_commands import (
     kind_of,
     tell,
 )
-from perfsdk.integrations.redis_lookup import Lookup
 from perfsdk.recorder import Recorder
 from perfsdk.request import CACHE, Account, counted
 from perfsdk.wrapping import calls
 from perfsdk.wrapping.cache_keys import OTHER_USES
+from perfsdk.wrapping.cache_lookup import Lookup
 from perfsdk.wrapping.caches import Cache, Caches
 from perfsdk.wrapping.calls import Args, Call, Find, Kwargs, Make, Operation
 
@@ -160,7 +160,7 @@ def _finder(recorder: Recorder, cache_of: CacheOf, default: Cache) -> Find:
             if operation is not None:
                 return operation
             if cache is not None:
-                lookup = Lookup(recorder, cache)
+                lookup = Lookup(recorder, cache, key_at=2, absent=None)
                 if lookup.is_lasting:
                     lookups[cache] = lookup
                 return lookup

@@ -1,145 +1,174 @@
-"""A lookup in an in-process cache: timed, counted once as hit or miss, over when a loader begins.
+"""A lookup in an in-process cache: counted once as hit or miss, over when a loader begins.
 
-Unlike `calls`, it leaves `counted` alone: what a loader calls, another cache or a database, is
-the application's own call and measured as such.
+It is neither timed nor charged to the request being served: that would cost several times the
+lookup itself. Failures, neither hit nor miss, are thus not recorded. What a loader calls, another
+cache or a database, is the application's own call and measured as such.
 """
 
 import functools
 import sys
 from collections.abc import Callable, Mapping
+from sys import _getframe
 from time import perf_counter
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from perfsdk import catalog, guard
 from perfsdk.recorder import MAX_LABEL_LENGTH, Recorder
-from perfsdk.request import CACHE, FOLD_AT, Account, current
+from perfsdk.request import counted
+from perfsdk.store.writer import SCRATCH
 
 ABSENT = object()
 
-Call = Callable[..., Any]
-Lookup = list[Any]
-"""Its name and when it started; empty when it is over. An object would cost 0.25 us more."""
+UNBOUND = sys.maxsize
+"""The cell of hits before there is one: no index is as great."""
 
 FRAMES = 12
 """How many frames above a loader its lookup may be: subclasses that call up, and the library."""
 
+Call = Callable[..., Any]
+Lookup = list["Name"]
+"""Its name; empty when it is over."""
+
+
+class Asking(Protocol):
+    """Tells under what lookups count.
+
+    `known` are caches that were seen already and their names, by `id`. `callers` are codes that
+    were, by `id`: whether what they ask for counts. Of caches of the types `by_item`, which are
+    the library's own in this, a `get` that finds something counts as the `__getitem__` in it.
+    """
+
+    known: Mapping[int, tuple[Any, "Name"]]
+    callers: dict[int, bool]
+    by_item: set[type]
+
+    def asked(self, cache: Any, frame: FrameType) -> "Name | None":
+        """Under what a lookup counts that a frame asks for, None: it does not. Never raises."""
+
+
+class AbsentError(KeyError):
+    """In place of a default."""
+
 
 class Name:
-    """The series of one cache name; those that a hit needs are bound at the first lookup.
+    """The series of one cache name; that of its hits is bound at the first hit.
 
     A name past the bound of the catalog is thus turned away once, not at each hit.
     """
 
-    __slots__ = ("_durations", "hit", "labels", "loads", "observe", "requests", "writes")
+    __slots__ = ("by_frames", "hit", "labels", "loads", "requests", "writer", "writes")
 
     def __init__(self, recorder: Recorder, system: str, name: str) -> None:
         self.labels = (system, name[:MAX_LABEL_LENGTH])
         self.requests = recorder.counter(catalog.CACHE_REQUESTS)
         self.loads = recorder.histogram(catalog.CACHE_LOAD_DURATION)
         self.writes = recorder.counter(catalog.CACHE_WRITES)
-        self._durations = recorder.histogram(catalog.CACHE_OPERATION_DURATION)
-        self.observe: Callable[[float], None] = self._bind
-        self.hit = 0
+        self.writer = self.requests.writer
+        self.hit = UNBOUND
+        self.by_frames = False
+        """Whether a cache of this name has methods of the application's in which it looks up, or
+        loads: the frames tell what is part of what."""
 
-    def _bind(self, seconds: float) -> None:
-        system, name = self.labels
-        self.hit = self.requests[system, name, "hit"]
-        observe = self._durations[system, name, "get", ""].observe
-        self.observe = observe
-        observe(seconds)
+    def found(self) -> None:
+        """Count a hit. Never raises; who counts many tries `writer.values[hit] += 1.0` first."""
+        try:
+            labels = (*self.labels, "hit")
+            if self.hit == UNBOUND and (cell := self.requests[labels]) != SCRATCH:
+                self.hit = cell
+            self.requests.add(labels)
+        except Exception:
+            guard.failed("lookups.found")
 
-    def observe_failure(self, error: BaseException, seconds: float) -> None:
-        """Count a lookup without a result: neither hit nor miss."""
-        self._durations.observe((*self.labels, "get", type(error).__name__), seconds)
+    def missed(self) -> None:
+        """Count a miss. Never raises."""
+        try:
+            self.requests.add((*self.labels, "miss"))
+        except Exception:
+            guard.failed("lookups.missed")
 
 
-def lookup_method(
-    name_of: Callable[[Any], Name | None], miss: type[BaseException] | tuple[()]
-) -> Callable[[Call], Call]:
-    """A maker of wrappers for a method that looks up, for `Patches.replace`.
+def lookup_call(name: Name, look_up: Call, cache: Any, key: Any) -> Any:
+    """What `look_up(cache, key)` gives, counted; a miss raises KeyError or calls a `load`."""
+    lookup = [name]
+    try:
+        result = look_up(cache, key)
+    except KeyError:
+        _end(lookup)
+        raise
+    if lookup:
+        name.found()
+    return result
 
-    `name_of(instance)` is None for a call that is not to be counted; it may not raise. A miss
-    is what raises `miss` or calls a `load`.
-    """
+
+def item_method(asking: Asking) -> Callable[[Call], Call]:
+    """A maker of wrappers for `__getitem__`, for `Patches.replace`."""
+    known, callers = asking.known, asking.callers
 
     def make(wrapped: Call) -> Call:
         @functools.wraps(wrapped)
-        def lookup_call(instance: Any, /, *args: Any, **kwargs: Any) -> Any:
-            name = name_of(instance)
-            if name is None:
-                return wrapped(instance, *args, **kwargs)
-            started = perf_counter()
-            lookup = [name, started]
+        def item(self: Any, key: Any, cache_getitem: Any = ABSENT) -> Any:
+            if cache_getitem is not ABSENT:  # a default argument of the library's own is given
+                return wrapped(self, key, cache_getitem)
+            name: Name | None
             try:
-                result = wrapped(instance, *args, **kwargs)
-            except BaseException as error:
-                _end(lookup, None if isinstance(error, miss) else error)
+                if not callers[id(_getframe(1).f_code)]:
+                    return wrapped(self, key)
+                name = asking.asked(self, _getframe(1)) if counted.get() else known[id(self)][1]
+            except KeyError:
+                name = asking.asked(self, _getframe(1))
+            if name is None:
+                return wrapped(self, key)
+            if name.by_frames:
+                name = asking.asked(self, _getframe(1))
+                return lookup_call(name, wrapped, self, key) if name else wrapped(self, key)
+            try:
+                result = wrapped(self, key)
+            except KeyError:
+                name.missed()
                 raise
-            if lookup:
-                _found(name, started)
+            try:
+                name.writer.values[name.hit] += 1.0
+            except Exception:
+                name.found()
             return result
 
-        return lookup_call
+        return item
 
     return make
 
 
-def item_method(
-    name_of: Callable[[Any], Name | None], miss: type[BaseException]
-) -> Callable[[Call], Call]:
-    """The same for `__getitem__`, which is quicker because it takes one argument."""
-
-    def make(wrapped: Call) -> Call:
-        @functools.wraps(wrapped)
-        def lookup_call(instance: Any, key: Any, /, *rest: Any, **options: Any) -> Any:
-            if rest or options:  # a default argument of the library's own is given
-                return wrapped(instance, key, *rest, **options)
-            name = name_of(instance)
-            if name is None:
-                return wrapped(instance, key)
-            started = perf_counter()
-            lookup = [name, started]
-            try:
-                result = wrapped(instance, key)
-            except BaseException as error:
-                _end(lookup, None if isinstance(error, miss) else error)
-                raise
-            if lookup:
-                _found(name, started)
-            return result
-
-        return lookup_call
-
-    return make
-
-
-def get_method(
-    name_of: Callable[[Any], Name | None], miss: type[BaseException]
-) -> Callable[[Call], Call]:
+def get_method(asking: Asking) -> Callable[[Call], Call]:
     """The same for `get`, which answers a default of ours instead of the caller's for a miss."""
+    by_item = asking.by_item
 
     def make(wrapped: Call) -> Call:
-        @functools.wraps(wrapped)
-        def lookup_call(instance: Any, key: Any, default: Any = None) -> Any:
-            name = name_of(instance)
-            if name is None:
-                return wrapped(instance, key, default)
-            started = perf_counter()
-            lookup = [name, started]
-            try:
-                result = wrapped(instance, key, ABSENT)
-            except BaseException as error:
-                _end(lookup, None if isinstance(error, miss) else error)
-                raise
-            if result is ABSENT:
-                _end(lookup)
-                return default
-            if lookup:
-                _found(name, started)
-            return result
+        def present(self: Any, key: Any) -> Any:
+            value = wrapped(self, key, ABSENT)
+            if value is ABSENT:
+                raise AbsentError
+            return value
 
-        return lookup_call
+        @functools.wraps(wrapped)
+        def get(self: Any, key: Any, default: Any = None) -> Any:
+            if type(self) not in by_item:
+                name = asking.asked(self, _getframe(1))
+                if name is None:
+                    return wrapped(self, key, default)
+                if type(self) not in by_item:  # it was not known yet
+                    try:
+                        return lookup_call(name, present, self, key)
+                    except AbsentError:
+                        return default
+            result = wrapped(self, key, ABSENT)
+            if result is not ABSENT:
+                return result
+            name = asking.asked(self, _getframe(1))
+            if name is not None:
+                name.missed()
+            return default
+
+        return get
 
     return make
 
@@ -181,60 +210,10 @@ def load(
     return result
 
 
-class Loader:
-    """A function that is timed when a lookup calls it."""
-
-    __slots__ = ("name", "wrapped")
-
-    def __init__(self, wrapped: Call, name: Name) -> None:
-        self.wrapped = wrapped
-        self.name = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        lookup = running(sys._getframe(1))  # noqa: SLF001 - the only way to ask who calls
-        if not lookup:
-            return self.wrapped(*args, **kwargs)
-        return load(self.name, lookup, self.wrapped, args, kwargs)
-
-
-def _found(name: Name, started: float) -> None:
-    try:
-        ended = perf_counter()
-        name.observe(ended - started)
-        if (account := current.get()) is not None:
-            _charge(account, started, ended)
-        name.requests.writer.values[name.hit] += 1.0
-    except IndexError:
-        name.requests.add((*name.labels, "hit"))
-    except Exception:
-        guard.failed("lookups.found")
-
-
-def _end(lookup: Lookup | None, error: BaseException | None = None) -> None:
-    """End a lookup that is not over yet: as a miss, or with the error that it raised."""
-    if not lookup:
-        return
-    try:
-        ended = perf_counter()
-        name, started = lookup
-        lookup.clear()
-        if error is None:
-            name.observe(ended - started)
-            name.requests.add((*name.labels, "miss"))
-        else:
-            name.observe_failure(error, ended - started)
-        if (account := current.get()) is not None:
-            _charge(account, started, ended)
-    except Exception:
-        guard.failed("lookups.end")
-
-
-def _charge(account: Account, started: float, ended: float) -> None:
-    events = account.events
-    if events is not None:
-        events += ((started, CACHE), (ended, -CACHE))
-        if len(events) >= FOLD_AT:
-            account.fold()
+def _end(lookup: Lookup | None) -> None:
+    """End a lookup as a miss, if it is not over yet."""
+    if lookup:
+        lookup.pop().missed()
 
 
 def _loaded(name: Name, started: float, *, gave: bool = False) -> None:

@@ -4,25 +4,92 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
 
+from perfsdk import guard
+from perfsdk.recorder import Recorder
+from perfsdk.request import Account
+from perfsdk.wrapping.cache_lookup import Lookup
 from perfsdk.wrapping.caches import Cache, Caches
-from perfsdk.wrapping.calls import Args, Find, Inspect, Kwargs, Operation
+from perfsdk.wrapping.calls import Args, Find, Kwargs, Operation
 
 ABSENT = object()
 """What a `get` answers us when there is nothing."""
+
+Tell = Callable[[Cache, Any, Args, Kwargs, Any], None]
+"""Takes the cache, the key, the arguments after it, the keyword arguments and the answer."""
+
+
+class KeyCall(Operation):
+    """A call for one key, which tells its cache what was answered when it ends.
+
+    To have the answer inspected afterwards would take three calls more.
+    """
+
+    __slots__ = ("_cache", "_end", "_tell")
+
+    def __init__(self, timed: Operation, cache: Cache, tell: Tell) -> None:
+        super().__init__(timed.component, timed.durations, timed.labels)
+        self._end = timed.end
+        self._cache = cache
+        self._tell = tell
+
+    def end(
+        self,
+        account: Account | None,
+        started: float,
+        args: Args,
+        kwargs: Kwargs,
+        result: Any,
+        error: BaseException | None,
+    ) -> None:
+        self._end(account, started, args, kwargs, result, error)
+        if error is None:
+            try:
+                key = args[1] if len(args) > 1 else kwargs.get("key")
+                self._tell(self._cache, key, args[2:], kwargs, result)
+            except Exception:
+                guard.failed("memcached.tell")
 
 
 class Memcached:
     """The finds and inspections of one client's methods. `seconds` names the argument of those."""
 
-    def __init__(self, caches: Caches, seconds: str) -> None:
+    def __init__(self, recorder: Recorder, caches: Caches, seconds: str) -> None:
+        self._recorder = recorder
         self._caches = caches
         self._seconds = seconds
+        self._lookups: dict[Cache | None, Operation] = {}
 
-    def find(self, operation: str) -> Find:
-        """Of methods whose first argument is a key."""
+    def lookup(self, key: Any) -> Operation:
+        """Of a `get` that was asked with `ABSENT` as its default, after the client and the key."""
+        cache = self._caches.of_key(key)
+        known = self._lookups.get(cache)
+        if known is not None:
+            return known
+        if cache is None:  # timed, but no lookup
+            return self._caches.default.operation("get")
+        known = Lookup(self._recorder, cache, key_at=1, absent=ABSENT)
+        if known.is_lasting:
+            self._lookups[cache] = known
+        return known
+
+    def find_lookup(self, _client: Any, args: Args, _kwargs: Kwargs) -> Operation:
+        """The same, as a find."""
+        return self.lookup(args[0])
+
+    def find(self, operation: str, tell: Tell | None = None) -> Find:
+        """Of methods whose first argument is a key; `tell` is told what a cache's key has."""
+        known: dict[Cache | None, Operation] = {}
 
         def find(_client: Any, args: Args, kwargs: Kwargs) -> Operation:
-            return self._cache(_first(args, kwargs, "key")).operation(operation)
+            cache = self._caches.of_key(args[0] if args else kwargs.get("key"))
+            call = known.get(cache)
+            if call is None:
+                call = (cache or self._caches.default).operation(operation)
+                if cache is not None and tell is not None:
+                    call = KeyCall(call, cache, tell)
+                if call.is_lasting:
+                    known[cache] = call
+            return call
 
         return find
 
@@ -32,7 +99,7 @@ class Memcached:
         def find(_client: Any, args: Args, kwargs: Kwargs) -> Operation:
             keys = args[0] if args else next(iter(kwargs.values()), ())
             key = next(islice(keys, 1), None) if isinstance(keys, Collection) else None
-            return self._cache(key).operation(operation)
+            return (self._caches.of_key(key) or self._caches.default).operation(operation)
 
         return find
 
@@ -41,20 +108,17 @@ class Memcached:
         whole = self._caches.default.operation
         return lambda _client, _args, _kwargs: whole(operation)
 
-    def got(self, is_absent: Callable[[Args, Kwargs, Any], bool]) -> Inspect:
-        """An inspection of the answer for one key."""
+    @staticmethod
+    def got(is_absent: Callable[[Args, Kwargs, Any], bool]) -> Tell:
+        """Of an answer for one key, which need not be the value alone."""
 
-        def inspect(_client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
-            key = _first(args, kwargs, "key")
-            cache = self._caches.of_key(key)
-            if cache is None:
-                return
+        def tell(cache: Cache, key: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
             if is_absent(args, kwargs, answer):
                 cache.miss(key)
             else:
                 cache.hit(key, answer)
 
-        return inspect
+        return tell
 
     def asked(self, keys: Iterable[Any], found: Collection[Any]) -> None:
         """Several keys were asked for; those `found` are there."""
@@ -67,11 +131,18 @@ class Memcached:
             else:
                 cache.miss(key)
 
-    def stored(self, _client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
+    def stored(self, cache: Cache, key: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
         """One value was written, if the answer is true."""
         if answer:
-            value = args[1] if len(args) > 1 else kwargs.get("value")
-            self.wrote(_first(args, kwargs, "key"), kwargs, value, args[2:])
+            value = args[0] if args else kwargs.get("value")
+            seconds = args[1] if len(args) > 1 else kwargs.get(self._seconds, 0)
+            cache.wrote(key, seconds or None, value)
+
+    def stored_by_token(
+        self, cache: Cache, key: Any, args: Args, kwargs: Kwargs, answer: Any
+    ) -> None:
+        """The same of a method that takes a token after the value."""
+        self.stored(cache, key, (*args[:1], *args[2:]), kwargs, answer)
 
     def wrote(self, key: Any, kwargs: Kwargs, value: Any, rest: Args) -> None:
         """A value was written; the seconds are the first of `rest` or in `kwargs`, 0: for ever."""
@@ -80,17 +151,14 @@ class Memcached:
             seconds = rest[0] if rest else kwargs.get(self._seconds, 0)
             cache.wrote(key, seconds or None, value)
 
-    def deleted(self, _client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
+    def deleted(self, cache: Cache, _key: Any, _args: Args, _kwargs: Kwargs, answer: Any) -> None:
         """One entry was removed, if the answer is true."""
-        cache = self._caches.of_key(_first(args, kwargs, "key")) if answer else None
-        if cache is not None:
+        if answer:
             cache.removed()
 
-    def touched(self, _client: Any, args: Args, kwargs: Kwargs, answer: Any) -> None:
+    def touched(self, cache: Cache, key: Any, _args: Args, _kwargs: Kwargs, answer: Any) -> None:
         """An entry has another end, if the answer is true."""
-        key = _first(args, kwargs, "key")
-        cache = self._caches.of_key(key) if answer else None
-        if cache is not None:
+        if answer:
             cache.touched(key)
 
     def flushed(self, _client: Any, _args: Args, _kwargs: Kwargs, _answer: Any) -> None:
@@ -103,10 +171,3 @@ class Memcached:
             cache = self._caches.of_key(key)
             if cache is not None:
                 cache.removed()
-
-    def _cache(self, key: Any) -> Cache:
-        return self._caches.of_key(key) or self._caches.default
-
-
-def _first(args: Args, kwargs: Kwargs, name: str) -> Any:
-    return args[0] if args else kwargs.get(name)

@@ -28,39 +28,7 @@ def make_sqlalchemy():
     return lambda: connection.execute(statement).scalar()
 
 
-def make_redis(port):
-    from redis import Redis
-
-    client = Redis(host="127.0.0.1", port=port)
-    client.set("key", "v" * 32)
-    return lambda: client.get("key")
-
-
-def make_cached():
-    from cachetools import LRUCache, cached
-
-    @cached(LRUCache(1000))
-    def load(key):
-        return key
-
-    load(1)
-    return lambda: load(1)
-
-
-def make_cache():
-    from cachetools import LRUCache
-
-    cache = LRUCache(1000)
-    cache["key"] = 1
-    return lambda: cache.get("key")
-
-
-LIBRARIES = {
-    "sqlalchemy": make_sqlalchemy,
-    "redis": make_redis,
-    "cachetools cached": make_cached,
-    "cachetools get": make_cache,
-}
+LIBRARIES = {"sqlalchemy": make_sqlalchemy}
 """Each makes a function without arguments: one call."""
 
 
@@ -101,25 +69,6 @@ def install_by_hand_sqlalchemy():
         duration = perf_counter() - context.started
         durations.labels(statement.partition(" ")[0], "sqlite").observe(duration)
 
-    return lambda app: app
-
-
-def install_by_hand_redis():
-    """A method in the way of all commands and a histogram by command."""
-    from prometheus_client import Histogram
-    from redis import Redis
-
-    durations = Histogram("hand_call_duration_seconds", "Durations.", ["operation", "system"])
-    execute_command = Redis.execute_command
-
-    def measured(self, *args, **options):
-        started = perf_counter()
-        try:
-            return execute_command(self, *args, **options)
-        finally:
-            durations.labels(args[0], "redis").observe(perf_counter() - started)
-
-    Redis.execute_command = measured
     return lambda app: app
 
 
@@ -174,12 +123,6 @@ def trace_sqlalchemy(provider):
     SQLAlchemyInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
 
 
-def trace_redis(provider):
-    from opentelemetry.instrumentation.redis import RedisInstrumentor
-
-    RedisInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
-
-
 def with_ours(metric):
     """The bare library, and ours in a request and outside, which counts in that metric."""
 
@@ -210,12 +153,5 @@ PEERS = {
         BY_HAND: by_hand(install_by_hand_sqlalchemy),
         TRACES: traces(trace_sqlalchemy),
     },
-    "redis": {
-        **with_ours("cache_operation_duration_seconds"),
-        BY_HAND: by_hand(install_by_hand_redis),
-        TRACES: traces(trace_redis),
-    },
-    "cachetools cached": with_ours("cache_requests_total"),
-    "cachetools get": with_ours("cache_requests_total"),
 }
 """Peers by name, by the library that is called."""

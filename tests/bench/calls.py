@@ -13,7 +13,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 
 from tests import postgresql
-from tests.bench import call_peers, database_peers
+from tests.bench import cache_peers, call_peers, database_peers
 from tests.bench.applications import scope_of
 from tests.bench.call_peers import OUTSIDE
 from tests.bench.child import in_child
@@ -21,18 +21,21 @@ from tests.bench.figures import OURS, Goal, Report, goal_of_overhead, overhead_t
 from tests.bench.rounds import interleave
 
 CALLS_IN_A_REQUEST = 20
+CALLS_IN_MEMORY = 1000
+"""Those of a cache in memory: with 20, the request would be most of what is timed."""
 REQUESTS_IN_A_TURN = 10
 WARM_REQUESTS = 50
 TURNS = 40
 MOST_US = 3.0
+MOST_PYMEMCACHE_US, MOST_IN_MEMORY_US, MOST_LRU_CACHE_US = 2.5, 0.3, 0.05
 
-LIBRARIES = call_peers.LIBRARIES | database_peers.LIBRARIES
-PEERS = call_peers.PEERS | database_peers.PEERS
+LIBRARIES = call_peers.LIBRARIES | database_peers.LIBRARIES | cache_peers.LIBRARIES
+PEERS = call_peers.PEERS | database_peers.PEERS | cache_peers.PEERS
 
 SERVER_CORE, CLIENT_CORE = (0, 1) if (os.cpu_count() or 1) >= 2 else (None, None)
 
 
-def prepare(subject, *, library, **where):
+def prepare(subject, *, library, calls=CALLS_IN_A_REQUEST, **where):
     """In a child: one library, measured by one peer, or by none."""
     peer = PEERS[library][subject]
     around = peer.install()
@@ -47,9 +50,9 @@ def prepare(subject, *, library, **where):
     app = around(handle)  # before there is a connection, as in an application
     if iscoroutinefunction(make):
         run = asyncio.new_event_loop().run_until_complete
-        call_all = _await_all(run(make(**where)))
+        call_all = _await_all(run(make(**where)), calls)
     else:
-        call_all = _call_all(make(**where))
+        call_all = _call_all(make(**where), calls)
     if where and CLIENT_CORE is not None:
         os.sched_setaffinity(0, {CLIENT_CORE})
     requests = 0
@@ -63,7 +66,7 @@ def prepare(subject, *, library, **where):
         requests += count
         started = time.process_time()
         run(requested(count))
-        return (time.process_time() - started) / (count * CALLS_IN_A_REQUEST) * 1e6
+        return (time.process_time() - started) / (count * calls) * 1e6
 
     def turn():
         ask(1)  # after the others' turns the caches are theirs
@@ -71,23 +74,23 @@ def prepare(subject, *, library, **where):
 
     def end():
         recorded = {"recorded": peer.recorded()} if peer.recorded else {}
-        return {"calls": requests * CALLS_IN_A_REQUEST, **recorded}
+        return {"calls": requests * calls, **recorded}
 
     ask(WARM_REQUESTS)
     return turn, end
 
 
-def _call_all(call):
+def _call_all(call, calls):
     async def call_all():
-        for _ in range(CALLS_IN_A_REQUEST):
+        for _ in range(calls):
             call()
 
     return call_all
 
 
-def _await_all(call):
+def _await_all(call, calls):
     async def call_all():
-        for _ in range(CALLS_IN_A_REQUEST):
+        for _ in range(calls):
             await call()
 
     return call_all
@@ -139,24 +142,56 @@ def collect_redis(options):
         return _collect("redis", "redis-py, GET", options, port=server.port)
 
 
+def collect_pymemcache(options):
+    """pymemcache's get against a memcached of our own."""
+    if shutil.which("memcached") is None:
+        text = "### pymemcache, get\n\n**LEFT OUT: memcached is not installed.**\n"
+        return Report(text, [Goal("pymemcache", "", "memcached missing", None)], {})
+    from tests.memcached import start_memcached
+
+    with tempfile.TemporaryDirectory() as directory, start_memcached(Path(directory)) as server:
+        if SERVER_CORE is not None:
+            os.sched_setaffinity(server.process.pid, {SERVER_CORE})
+        title, most = "pymemcache, get", MOST_PYMEMCACHE_US
+        return _collect("pymemcache", title, options, most=most, port=server.port)
+
+
 def collect_cachetools(options):
-    """A hit of a decorated function, and one of the cache itself."""
-    reports = [
-        _collect("cachetools cached", "cachetools, a hit of a decorated function", options),
-        _collect("cachetools get", "cachetools, a hit of Cache.get", options),
-    ]
-    text = "\n".join(report.text for report in reports)
+    """A hit of a decorated function, and those of the cache itself."""
+    return _joined(
+        _collect_in_memory(f"cachetools {name}", f"cachetools, a hit of {what}", options)
+        for name, what in (
+            ("cached", "a decorated function"),
+            ("item", "cache[key]"),
+            ("get", "Cache.get"),
+        )
+    )
+
+
+def collect_lru_cache(options):
+    """A hit of functools.lru_cache, which is read now and then."""
+    title = "functools.lru_cache, a hit"
+    return _collect_in_memory("lru_cache", title, options, most=MOST_LRU_CACHE_US)
+
+
+def _collect_in_memory(library, title, options, *, most=MOST_IN_MEMORY_US):
+    return _collect(library, title, options, most=most, calls=CALLS_IN_MEMORY)
+
+
+def _joined(reports):
+    reports = list(reports)
     samples = {name: found for report in reports for name, found in report.samples.items()}
-    return Report(text, [], samples)
+    goals = [goal for report in reports for goal in report.goals]
+    return Report("\n".join(report.text for report in reports), goals, samples)
 
 
-def _collect(library, title, options, **where):
-    start = in_child("calls", library=library, **where)
+def _collect(library, title, options, *, most=MOST_US, **how):
+    start = in_child("calls", library=library, **how)
     rounds = options.rounds_or(7)
     samples = interleave(start, PEERS[library], rounds=rounds, turns=TURNS, label=library)
     text = f"### {title}, processor time\n\n{overhead_table(samples, 'us', 'us')}"
     goals = [
-        goal_of_overhead(f"{title}, {where}", MOST_US, samples, key="us", unit="us", subject=name)
+        goal_of_overhead(f"{title}, {where}", most, samples, key="us", unit="us", subject=name)
         for name, where in ((OURS, "in a request"), (OUTSIDE, "outside a request"))
     ]
     return Report(text, goals, {library: samples})

@@ -23,7 +23,9 @@ MEASUREMENTS = {
     "psycopg": ("calls", "collect_psycopg"),
     "asyncpg": ("calls", "collect_asyncpg"),
     "redis": ("calls", "collect_redis"),
+    "pymemcache": ("calls", "collect_pymemcache"),
     "cachetools": ("calls", "collect_cachetools"),
+    "lru_cache": ("calls", "collect_lru_cache"),
     "scrapes": ("scrapes", "collect"),
     "imports": ("imports", "collect"),
 }

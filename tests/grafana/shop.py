@@ -128,7 +128,6 @@ _CACHE = {
     ("redis", "default", "get", ""): Observed(66.0, 0.0004),
     ("redis", "default", "set", ""): Observed(5.0, 0.0005),
     ("redis", "default", "get", "TimeoutError"): Observed(since_release(0.0, 0.05), 0.25, 0.1),
-    ("cachetools", "load_product", "get", ""): Observed(40.0, 0.00003),
 }
 _LOOKUPS = {
     ("redis", "default"): (66.0, 0.93),

@@ -73,6 +73,31 @@ async def test_what_a_miss_costs_is_timed(recording, patches):
     assert 0 < recording.sum("cache_load_duration_seconds", **LABELS)
 
 
+def removals(recording):
+    """How many were removed, by reason."""
+    return {
+        series["reason"]: recording.value("cache_removals_total", **series)
+        for series in recording.series("cache_removals_total")
+    }
+
+
+async def test_what_gives_way_is_evicted(recording, patches):
+    """Only what is removed for room; what is removed on purpose says so."""
+    rate = decorated(maxsize=2)
+    for currency in ("EUR", "USD", "EUR"):
+        await rate(currency)
+    assert {} == removals(recording)
+    await rate("GBP")
+    assert {"evicted": 1} == removals(recording)
+    assert rate.cache_invalidate("GBP")
+    assert not rate.cache_invalidate("GBP")
+    await rate("GBP")
+    assert {"evicted": 1, "explicit": 1} == removals(recording)
+    rate.cache_clear()
+    assert {"evicted": 1, "explicit": 1, "cleared": 1} == removals(recording)
+    assert 0 == rate.cache_info().currsize
+
+
 async def test_a_cancelled_call_stays_cancelled(recording, patches):
     """And its load ends."""
     rate = decorated()

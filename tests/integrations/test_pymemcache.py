@@ -254,6 +254,36 @@ def test_what_hurts_is_found(memcached, recording):
     assert "test_pymemcache.py" in line
 
 
+def test_a_value_written_by_its_token_says_how_long_it_stays(memcached, recording):
+    """The seconds come after the token."""
+    account = Account(perf_counter())
+    with closing(pymemcache.Client((HOST, memcached.port))) as client:
+        client.set("a", "1", 60, noreply=False)
+        token = current.set(account)
+        assert client.cas("a", "2", client.gets("a")[1], 60)
+        assert {} == account.lookups.lasting
+        assert client.cas("a", "3", client.gets("a")[1])
+        current.reset(token)
+    assert 1 == len(account.lookups.lasting)
+
+
+def test_arguments_by_name_count_too(memcached, recording):
+    """Key, value and seconds may all have their names."""
+    memcached.flush()
+    token = current.set(Account(perf_counter()))
+    with closing(pymemcache.Client((HOST, memcached.port))) as client:
+        assert None is client.get(key="a")
+        assert client.set(key="a", value="1", expire=60, noreply=False)
+        assert b"1" == client.get(default=0, key="a")
+        assert client.touch(key="a", expire=60, noreply=False)
+        assert client.delete(key="a", noreply=False)
+    current.reset(token)
+    assert (1, 1) == results(recording)
+    assert 1 == recording.value("cache_writes_total", cache_pattern="aside")
+    assert 1 == recording.value("cache_removals_total", reason="explicit")
+    assert {"get": 2, "set": 1, "touch": 1, "delete": 1} == operations(recording)
+
+
 def test_a_miss_that_is_filled_in_the_request_says_what_it_cost(memcached, recording):
     """Text and bytes are one key."""
     memcached.flush()

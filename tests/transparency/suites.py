@@ -139,7 +139,14 @@ SUITES = {
             ),
             **CACHES,
         ),
-        Suite("cachetools", "cachetools", needs=("pytest",), hides=("src",), **CACHES),
+        Suite(
+            "cachetools",
+            "cachetools",
+            needs=("pytest",),
+            hides=("src",),
+            plugin="measure_libraries",
+            metric="cache_load_duration_seconds",
+        ),
     )
 }
 

@@ -1,6 +1,6 @@
-"""The quickest way through a GET: timed, charged to its request and counted in one call.
+"""The quickest way through a lookup of one key: timed, charged to its request, counted in one call.
 
-What `calls` and `cache_gets` do in several, for most calls of a Redis are this one.
+What `calls`, `cache_gets` and `caches` do in several, for most calls of a cache are this one.
 """
 
 from time import perf_counter
@@ -24,14 +24,20 @@ SIZED = {str, bytes}
 
 
 class Lookup(Operation):
-    """GET on one cache. A hit is added to its cell, a miss is told to the cache."""
+    """A lookup of one key in one cache. A hit is added to its cell, a miss is told to the cache.
 
-    __slots__ = ("_cache", "_hit", "_requests")
+    `key_at` is where the key stands among the arguments, `absent` is the answer when there is
+    nothing.
+    """
 
-    def __init__(self, recorder: Recorder, cache: Cache) -> None:
+    __slots__ = ("_absent", "_cache", "_hit", "_key_at", "_requests")
+
+    def __init__(self, recorder: Recorder, cache: Cache, *, key_at: int, absent: Any) -> None:
         durations = recorder.histogram(CACHE_OPERATION_DURATION)
         super().__init__(CACHE, durations, (*cache.labels, "get"))
         self._cache = cache
+        self._key_at = key_at
+        self._absent = absent
         self._requests = recorder.counter(CACHE_REQUESTS)
         labels = (*cache.labels, "hit")
         self._hit = self._requests[labels]
@@ -75,16 +81,16 @@ class Lookup(Operation):
                     known[2] = max(known[2], ended)
             if error is not None:
                 return
-            if result is None:
-                self._cache.miss(args[2])
+            if result is self._absent:
+                self._cache.miss(args[self._key_at])
                 return
             self._requests.writer.values[self._hit] += 1.0
             if type(result) in SIZED and len(result) > LARGE_VALUE_BYTES:
                 self._cache.found("large_value")
         except IndexError:  # not open yet, or forked
-            self._cache.hit(args[2], result)
+            self._cache.hit(args[self._key_at], result)
         except Exception:
-            guard.failed("redis.lookup")
+            guard.failed("cache_lookup")
 
 
 def _is_repeated(known: list[Any]) -> bool:
