@@ -14,6 +14,8 @@ NEEDED = (
     *("aiohttp", "cachetools", "fastapi", "httpx", "perfsdk_exporter", "prometheus_client"),
     *("rich", "sqlalchemy", "uvicorn"),
 )
+# Named here too: the module that plants them needs what may be missing.
+INCIDENTS = ("none", "slow-query", "n-plus-one", "cache-flush", "pool-exhaustion", "errors")
 INSTALL = "pip install 'perfsdk[demo]'"
 
 
@@ -49,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="port of the shop (default: the first free one from 8000)",
     )
     add(
+        "--incident",
+        choices=INCIDENTS,
+        help="mend the shop's own faults and plant this one (none: the mended shop)",
+    )
+    add(
         "--json",
         action="store_true",
         help="print the report as JSON; what else there is to say goes to stderr",
@@ -71,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             port=options.port,
             as_json=options.json,
+            incident=options.incident,
         )
     )
 

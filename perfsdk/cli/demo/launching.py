@@ -16,6 +16,7 @@ from perfsdk.cli.demo.stopping import StopRequest
 from perfsdk.cli.demo.tables import fill_database
 
 SHOP = "perfsdk.cli.demo.shop:app"
+SHOP_WITH_INCIDENT = "perfsdk.cli.demo.incidents:app"
 SHOP_FILE = Path(__file__).with_name("shop.py")
 SHOP_PORT = 8000
 EXPORTER_PORT = 8979
@@ -42,9 +43,16 @@ class Running:
 
 
 def start(
-    directory: Path, children: ExitStack, stop: StopRequest, workers: int, port: int | None
+    directory: Path,
+    children: ExitStack,
+    stop: StopRequest,
+    workers: int,
+    port: int | None,
+    incident: str | None = None,
 ) -> Running:
     """Start both; their files are in `directory`, and they end with `children`.
+
+    With an incident the shop is the mended one, broken in that way.
 
     Raises:
         DemoError: no port is free, the disk is full, or the exporter does not answer.
@@ -60,6 +68,7 @@ def start(
         **{name: value for name, value in os.environ.items() if not _is_foreign(name)},
         "PERFSDK_DIR": str(segments),
         "SHOP_DATABASE": str(database),
+        **({"SHOP_INCIDENT": incident} if incident else {}),
     }
 
     def start_child(name: str, *command: str) -> Child:
@@ -74,7 +83,8 @@ def start(
     shop_port = port or processes.free_port(SHOP_PORT)
     bind = ("--host", HOST, "--port", str(shop_port), "--workers", str(workers))
     quiet = ("--no-access-log", "--timeout-graceful-shutdown", "2")
-    shop = start_child("shop", "uvicorn", SHOP, *bind, *quiet)
+    served = SHOP_WITH_INCIDENT if incident else SHOP
+    shop = start_child("shop", "uvicorn", served, *bind, *quiet)
     address = f"{HOST}:{processes.free_port(EXPORTER_PORT)}"
     where = ("--dir", str(segments), "--web.listen-address", address)
     exporter = start_child("exporter", "perfsdk_exporter", *where)

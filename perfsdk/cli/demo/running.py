@@ -31,7 +31,7 @@ SETTLE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says. `port` None: the first free one."""
+    """What the command line says. `port` None: the first free; `incident`: see start."""
 
     once: bool
     duration_seconds: float
@@ -39,6 +39,7 @@ class Options:
     workers: int
     port: int | None
     as_json: bool
+    incident: str | None = None
 
 
 def run_demo(options: Options) -> int:
@@ -57,7 +58,9 @@ def run_demo(options: Options) -> int:
                 require_port(options.port)
             workers = wording.count(options.workers, "worker")
             console.print(Text(f"Starting a small shop ({workers}) and the exporter."))
-            running = start(Path(directory), children, stop, options.workers, options.port)
+            running = start(
+                Path(directory), children, stop, options.workers, options.port, options.incident
+            )
             sent = _send_load(options, running, console)
             answers = _read_answers(running, sent)
             _print_report(options, answers, sent, console)
