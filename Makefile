@@ -25,6 +25,7 @@ demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit
 test: $(VENV)/.dev ## run the tests; the servers they need are installed where that is allowed
 	@$(INSTALL_DEBIAN_PACKAGES) < tests/debian-packages.txt || true
 	@$(VENV)/bin/python tests/helm/fetch_helm.py || true
+	@$(PIP_INSTALL) 'mysqlclient>=2.2' || true # built from its sources, which not every machine can
 	$(say) 'running the tests'
 	@$(VENV)/bin/python -m pytest $(ARGS)
 

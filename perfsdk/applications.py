@@ -124,6 +124,20 @@ class Applications:
         return cast("Patches | None", found) or self._kept.get(id(app))
 
 
+def interface_of(app: Any) -> str:
+    """How servers call an application: `ASGI`, `WSGI` or `aiohttp.web`."""
+    framework = _framework_of(app)
+    if framework is None:
+        of_asgi = isinstance(app, asgi.Wrapper) or (
+            not isinstance(app, wsgi.Wrapper) and _is_asgi(app)
+        )
+        return "ASGI" if of_asgi else "WSGI"
+    name = _name(framework)
+    if name == "frameworks.aiohttp_web":
+        return "aiohttp.web"
+    return "WSGI" if name == "frameworks.flask" or not _is_asgi(app) else "ASGI"
+
+
 def outside_of(layers: list[Around]) -> Around:
     """All layers around an application, the last one outermost."""
 

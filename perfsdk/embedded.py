@@ -1,26 +1,28 @@
-"""The only importer of the exporter: serves its page from inside the application.
+"""The only importer of the exporter: serves its pages from inside the application.
 
 For those without a sidecar: whichever worker is asked reads the files of all and shows the same
-totals. Reading, adding up, rendering and compression run in threads of their own.
+totals. Under ASGI, reading, adding up, rendering and compression run in threads of their own;
+under WSGI in the thread that the server gives to the request.
 """
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
+from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
 
 from perfsdk import guard
 from perfsdk_exporter.collection import Collection, Collector
 from perfsdk_exporter.families import Family
-from perfsdk_exporter.formats.compression import compress
 from perfsdk_exporter.formats.exposition import OWN_PREFIX
-from perfsdk_exporter.formats.negotiation import choose_encoding, choose_format
 from perfsdk_exporter.location import Location
 from perfsdk_exporter.reaping.reaper import Reaper
+from perfsdk_exporter.web import asked
 from perfsdk_exporter.web.refusals import RefusalError
-from perfsdk_exporter.web.scraping import Scrapes, named, timeout_seconds
+from perfsdk_exporter.web.scraping import Scrapes, timeout_seconds
 
 MAX_SCRAPES = 10
 """Requests for the page that one process works for at the same time; further ones get 503."""
@@ -31,63 +33,138 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 FindTemplate = Callable[[Scope], str | None]
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
 
-_TEXT = [(b"content-type", b"text/plain; charset=utf-8")]
+_METHODS = ("GET", "HEAD")
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_FAILED = b"the page could not be made; the log of the application says why.\n"
 
 
 class MetricsPage:
-    """The page of a directory at one path, for all applications of a process.
+    """The metrics of a directory at one path, and the table of queries at another one.
 
-    A forked child works with threads and files of its own, made when it is first asked. Needs a
-    server that runs asyncio.
+    For all applications of a process. A forked child works with threads and files of its own,
+    made when it is first asked. An ASGI application needs a server that runs asyncio.
     """
 
-    def __init__(self, directory: Path, path: str) -> None:
-        self.path = path
+    def __init__(self, directory: Path, path: str | None, queries_path: str | None = None) -> None:
+        self.paths = frozenset(given for given in (path, queries_path) if given is not None)
+        self._queries_path = queries_path
         self._directory = directory
-        self._pid = 0
-        self._collector: Collector | None = None
-        self._scrapes: Scrapes | None = None
+        self._processes: dict[int, _Process] = {}
 
     def around(self, app: App, find_template: FindTemplate | None = None) -> App:
-        """Answer GET and HEAD of the path; everything else is `app`'s, also its routes."""
+        """Answer GET and HEAD of the paths; everything else is `app`'s, also its routes."""
         del find_template  # the page is none of them
         return Embedded(app, self)
 
-    def is_asked(self, scope: Scope) -> bool:
-        """Whether a request is for the page. The path of the scope begins with the root path."""
-        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
-            return False
+    def path_of(self, scope: Scope) -> str | None:
+        """Which page a request is for. The path of the scope begins with the root path."""
+        if scope["type"] != "http" or scope["method"] not in _METHODS:
+            return None
         path: str = scope["path"]
-        return path == self.path or path == scope.get("root_path", "") + self.path
+        inside = path.removeprefix(scope.get("root_path", ""))
+        return next((found for found in (path, inside) if found in self.paths), None)
 
-    async def answer(self, scope: Scope, send: Send) -> None:
+    async def answer(self, path: str, scope: Scope, send: Send) -> None:
         """Send the page, or one line that says why there is none."""
         try:
-            scrapes = self._of_this_process()
+            scrapes = self._of_this_process().scrapes
             with scrapes.place():
-                page = await _begin(scrapes, scope)
+                page = await self._begin(scrapes, path, scope)
                 await send({"type": "http.response.start", "status": 200, "headers": page.headers})
                 await _write(scrapes, page, send, head=scope["method"] == "HEAD")
         except RefusalError as refused:
             await _send_line(send, refused.status, refused.line)
 
+    def answer_wsgi(self, environ: Environ, start_response: StartResponse) -> list[bytes] | None:
+        """The page that a request to a WSGI application is for; None: it is for none.
+
+        All of it is rendered before the status is said, by the thread that asks.
+        """
+        path, method = environ.get("PATH_INFO", ""), environ.get("REQUEST_METHOD")
+        if path not in self.paths or method not in _METHODS:
+            return None
+        try:
+            with self._of_this_process().place() as collector:
+                request = asked.Request(
+                    accept=environ.get("HTTP_ACCEPT", ""),
+                    accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
+                    query_string=environ.get("QUERY_STRING", ""),
+                )
+                headers, render = self._asked(path, request)
+                body = b"".join(render(collector.collect()))
+            status = 200
+        except RefusalError as refused:
+            status, headers, body = refused.status, _TEXT, f"{refused.line}\n".encode()
+        except Exception:
+            guard.failed("embedded.wsgi")
+            status, headers, body = 500, _TEXT, _FAILED
+        told = [*headers.items(), ("Content-Length", str(len(body)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", told)
+        return [] if method == "HEAD" else [body]
+
     def close(self) -> None:
         """End the threads and close the files, when a scrape that runs has ended."""
-        if self._scrapes is not None and self._pid == os.getpid():
-            self._scrapes.close()
-        if self._collector is not None and self._pid == os.getpid():
-            self._collector.close()
-        self._pid, self._scrapes, self._collector = 0, None, None
+        process = self._processes.get(os.getpid())
+        self._processes.clear()
+        if process is not None:
+            process.scrapes.close()
+            process.collector.close()
 
-    def _of_this_process(self) -> Scrapes:
+    def _of_this_process(self) -> "_Process":
         # Those of a parent are of no use: its threads are not here, its locks may be held.
-        scrapes = self._scrapes
-        if scrapes is None or self._pid != os.getpid():
-            collector = self._collector = ReapingCollector(self._directory)
-            scrapes = self._scrapes = Scrapes(collector, MAX_SCRAPES)
-            self._pid = os.getpid()
-        return scrapes
+        pid = os.getpid()
+        process = self._processes.get(pid)
+        return process or self._processes.setdefault(pid, _Process(self._directory))
+
+    async def _begin(self, scrapes: Scrapes, path: str, scope: Scope) -> "_Page":
+        seconds = timeout_seconds(_header(scope, b"x-prometheus-scrape-timeout-seconds"))
+        try:
+            return await asyncio.wait_for(self._render(scrapes, path, scope), seconds)
+        except asyncio.TimeoutError as error:
+            line = f"the page was not ready within {seconds:g} s; give the scrape more time."
+            raise RefusalError(503, "timeout", line) from error
+
+    async def _render(self, scrapes: Scrapes, path: str, scope: Scope) -> "_Page":
+        request = asked.Request(
+            accept=_header(scope, b"accept"),
+            accept_encoding=_header(scope, b"accept-encoding"),
+            query_string=scope.get("query_string", b"").decode("latin-1"),
+        )
+        headers, render = self._asked(path, request)
+        chunks = render(await scrapes.collect())
+        return _Page(_encoded(headers), await scrapes.batch(chunks), chunks)
+
+    def _asked(self, path: str, request: asked.Request) -> asked.Asked:
+        if path == self._queries_path:
+            return asked.queries(request)
+        return asked.metrics(request, _is_of_all_workers)
+
+
+class _Process:
+    """What one process answers with; threads may share it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.collector = ReapingCollector(directory)
+        self.scrapes = Scrapes(self.collector, MAX_SCRAPES)
+        self._places = BoundedSemaphore(MAX_SCRAPES)
+
+    @contextmanager
+    def place(self) -> Iterator[Collector]:
+        """A place for one request in its own thread.
+
+        Raises:
+            RefusalError: all are taken.
+        """
+        if not self._places.acquire(blocking=False):
+            line = f"{MAX_SCRAPES} requests are being served; try again later."
+            raise RefusalError(503, "busy", line)
+        try:
+            yield self.collector
+        finally:
+            self._places.release()
 
 
 class ReapingCollector(Collector):
@@ -97,14 +174,16 @@ class ReapingCollector(Collector):
         super().__init__(Location(str(directory), None))
         self._directory = directory
         self._reaper = Reaper()
+        self._reaping = Lock()
 
     def collect(self) -> Collection:
-        """Reap, then collect. Called by one thread alone."""
-        try:
-            self._reaper.reap(self._directory)
-        except Exception:
-            guard.failed("embedded.reap")
-        return super().collect()
+        """Reap, then collect; one at a time, from any thread."""
+        with self._reaping:
+            try:
+                self._reaper.reap(self._directory)
+            except Exception:
+                guard.failed("embedded.reap")
+            return super().collect()
 
 
 class Embedded:
@@ -115,8 +194,9 @@ class Embedded:
         self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._page.is_asked(scope):
-            await self._page.answer(scope, send)
+        path = self._page.path_of(scope)
+        if path is not None:
+            await self._page.answer(path, scope, send)
         else:
             await self.app(scope, receive, send)
 
@@ -127,30 +207,6 @@ class _Page(NamedTuple):
     headers: list[tuple[bytes, bytes]]
     first: bytes
     rest: Iterator[bytes]
-
-
-async def _begin(scrapes: Scrapes, scope: Scope) -> _Page:
-    seconds = timeout_seconds(_header(scope, b"x-prometheus-scrape-timeout-seconds"))
-    try:
-        return await asyncio.wait_for(_render(scrapes, scope), seconds)
-    except asyncio.TimeoutError as error:
-        line = f"the page was not ready within {seconds:g} s; give the scrape more time."
-        raise RefusalError(503, "timeout", line) from error
-
-
-async def _render(scrapes: Scrapes, scope: Scope) -> _Page:
-    chosen = choose_format(_header(scope, b"accept"))
-    encoding = choose_encoding(_header(scope, b"accept-encoding"))
-    headers = [
-        (b"content-type", chosen.content_type.encode()),
-        (b"vary", b"Accept, Accept-Encoding"),
-    ]
-    if encoding != "identity":
-        headers.append((b"content-encoding", encoding.encode()))
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-    families = filter(_is_of_all_workers, (await scrapes.collect()).families)
-    chunks = iter(compress(chosen.render(named(families, query.get("name[]", []))), encoding))
-    return _Page(headers, await scrapes.batch(chunks), chunks)
 
 
 async def _write(scrapes: Scrapes, page: _Page, send: Send, *, head: bool) -> None:
@@ -165,7 +221,7 @@ async def _write(scrapes: Scrapes, page: _Page, send: Send, *, head: bool) -> No
 
 
 async def _send_line(send: Send, status: int, line: str) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": _TEXT})
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(_TEXT)})
     await send({"type": "http.response.body", "body": f"{line}\n".encode()})
 
 
@@ -175,6 +231,10 @@ def _is_of_all_workers(family: Family) -> bool:
     return not own or (
         family.kind == "gauge" and not family.name.startswith(f"{OWN_PREFIX}process_")
     )
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), text.encode()) for name, text in headers.items()]
 
 
 def _header(scope: Scope, name: bytes) -> str:

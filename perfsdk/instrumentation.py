@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from perfsdk import guard, recorder
-from perfsdk.applications import Applications, check_application, outside_of
+from perfsdk.applications import Applications, check_application, interface_of, outside_of
 from perfsdk.catalog import WORKERS, Metric
 from perfsdk.exemplars import Spans
 from perfsdk.frameworks.asgi import Around
@@ -54,6 +54,7 @@ def instrument(
     trust_queue_time: bool | None = None,
     tracing: bool | None = None,
     metrics_path: str | None = None,
+    queries_path: str | None = None,
     mirror_registry: bool | None = None,
 ) -> A:
     """Measure `app` and the libraries that it uses, and return what to serve.
@@ -85,6 +86,7 @@ def instrument(
         "trust_queue_time": trust_queue_time,
         "tracing": tracing,
         "metrics_path": metrics_path,
+        "queries_path": queries_path,
         "mirror_registry": mirror_registry,
     }
     check_application(app)
@@ -92,6 +94,7 @@ def instrument(
     if not settings.enabled or not _can_measure():
         return app
     running = _start(settings, given=any(value is not None for value in keywords.values()))
+    running.say_what_does_nothing(app)
     return cast("A", running.applications.instrument(app))
 
 
@@ -131,6 +134,8 @@ class Instrumentation:
         self.recorder.slow_query_seconds = settings.slow_query_seconds
         self.recorder.cache_names = settings.cache_names
         self.http_server = HttpServer(self.recorder, settings)
+        if self.page is not None:
+            self.http_server.wsgi_page = self.page.answer_wsgi
         self.query_table = QueryTable(self.recorder)
         self.query_table.source = partial(statements_of, self.recorder)
         self.http_server.findings.tell = self.query_table.found
@@ -163,6 +168,24 @@ class Instrumentation:
 
         self.libraries.start(self.settings.disabled_integrations)
         register_post_import_hook(_span_finder(weakref.ref(self.recorder.spans)), _SPANS)
+
+    def say_what_does_nothing(self, app: Any) -> None:
+        """Say once in the log which settings do nothing for applications of this kind."""
+        interface = interface_of(app)
+        if interface != "ASGI" and self.settings.tracing:
+            guard.log_once(
+                f"tracing {interface}",
+                "perfsdk: tracing=True makes no spans of requests to applications of %s; use "
+                "OpenTelemetry's own instrumentation for this one",
+                interface,
+            )
+        if interface == "aiohttp.web" and self.page is not None:
+            guard.log_once(
+                f"page {interface}",
+                "perfsdk: applications of %s do not serve metrics_path or queries_path; run "
+                "perfsdk-exporter beside this one",
+                interface,
+            )
 
     def _layers(self) -> list[Around]:
         """What belongs outside the measuring: spans, and outside them the page."""
@@ -277,21 +300,25 @@ def _tracing(settings: Settings) -> Tracing | None:
 
 
 def _page(settings: Settings, directory: Path) -> "MetricsPage | None":
-    """The page that the applications serve.
+    """The pages that the applications serve.
 
     Raises:
-        SettingsError: it is wanted, and what it takes is not installed.
+        SettingsError: one is wanted, and what it takes is not installed; or both are one.
     """
-    if settings.metrics_path is None:
+    path, queries_path = settings.metrics_path, settings.queries_path
+    if path is None and queries_path is None:
         return None
+    wanted = f"metrics_path={path}" if path is not None else f"queries_path={queries_path}"
+    if path == queries_path:
+        raise SettingsError(f"{wanted}: it is queries_path too; give each page its own path")
     try:
         from perfsdk.embedded import MetricsPage
     except ImportError as error:
         raise SettingsError(
-            f"metrics_path={settings.metrics_path}: {error.name} is not installed; "
+            f"{wanted}: {error.name} is not installed; "
             "pip install 'perfsdk[exporter]', or run the sidecar instead"
         ) from error
-    return MetricsPage(directory, settings.metrics_path)
+    return MetricsPage(directory, path, queries_path)
 
 
 def _can_measure() -> bool:

@@ -30,7 +30,7 @@ class Libraries:
             if name in disabled or name.partition(".")[0] in disabled:
                 self._statuses[name] = ("", "disabled")
             else:
-                register_post_import_hook(_patcher(weakref.ref(self)), name)
+                register_post_import_hook(_patcher(weakref.ref(self), name), name)
 
     def stop(self) -> None:
         """Restore every library; what is imported later stays as it is."""
@@ -74,12 +74,13 @@ class Libraries:
             self._recorder.gauge(INTEGRATION_INFO).set((name, version, status), 1.0)
 
 
-def _patcher(libraries: "weakref.ref[Libraries]") -> Callable[[Any], None]:
+def _patcher(libraries: "weakref.ref[Libraries]", name: str) -> Callable[[Any], None]:
     """A hook for imports; hooks cannot be taken back, so it keeps nothing alive."""
 
     def patch(module: Any) -> None:
         found = libraries()
-        if found is not None:
+        # PyMySQL stands in for MySQLdb, and is measured under its own name.
+        if found is not None and module.__name__ == name:
             found.patch(module)
 
     return patch
@@ -91,6 +92,7 @@ def _version(module: Any) -> str:
     for owner, attribute in (
         (module, "VERSION_STRING"),  # PyMySQL gives itself out for mysqlclient elsewhere
         (module, "__version__"),
+        (getattr(module, "release", None), "__version__"),  # mysqlclient
         (library, "__version__"),
         (module, "sqlite_version"),
     ):

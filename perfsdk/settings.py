@@ -104,6 +104,12 @@ class Settings:
     It takes what the sidecar takes: `pip install 'perfsdk[exporter]'`.
     """
 
+    queries_path: str | None = _setting(None, "PERFSDK_QUERIES_PATH", kinds.METRICS_PATH)
+    """Where the application itself serves the table of statements, as `/queries`; None: nowhere.
+
+    It shows statements without their literals and the lines of the application that ran them.
+    """
+
     mirror_registry: bool = _setting(False, "PERFSDK_MIRROR_REGISTRY", kinds.SWITCH)
     """Whether the metrics in prometheus_client's default registry are copied at every sample."""
 

@@ -13,8 +13,10 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from types import ModuleType
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import pytest
 
@@ -52,8 +54,18 @@ def require(program: str) -> str:
     `PERFSDK_REQUIRE_SERVERS=1` requires them. What was skipped is counted at the end of the run.
     """
     path = shutil.which(program)
-    if path is not None:
-        return path
+    return _missing(program) if path is None else path
+
+
+def require_library(name: str, package: str) -> ModuleType:
+    """The library of a package that is built from its sources; without it as `require` says."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return _missing(package)
+
+
+def _missing(program: str) -> NoReturn:
     if _SERVERS_REQUIRED:
         pytest.fail(f"{program} is not installed, PERFSDK_REQUIRE_SERVERS is set", pytrace=False)
     pytest.skip(f"{MISSING_PROGRAM}{program}")

@@ -2,10 +2,13 @@
 
 import asyncio
 import gzip
+import re
+import sqlite3
 import sys
 import threading
 import urllib.request
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from time import monotonic
 
 import httpx
 import pytest
@@ -20,6 +23,7 @@ from perfsdk.testing import Recording
 from perfsdk_exporter.collection import Collector
 from perfsdk_exporter.formats.exposition import OPENMETRICS, TEXT, Format
 from perfsdk_exporter.formats.protobuf import PROTOBUF
+from perfsdk_exporter.web import asked
 from tests.e2e.running import start_exporter, start_uvicorn
 from tests.frameworks.driving import answering, part, start
 from tests.servers import http_get, wait_until
@@ -196,6 +200,50 @@ async def test_one_family_can_be_asked_for(shop):
     assert "perfsdk_workers" == family.name
 
 
+async def test_the_table_of_queries_has_a_path_of_its_own(monkeypatch):
+    """For people and programs, with links that need no other page; off unless it is asked for."""
+    monkeypatch.setenv("PERFSDK_DISABLED_INTEGRATIONS", "")
+
+    async def plain(scope, receive, send):
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute("SELECT 42 AS answer")
+        await answering(start(), part(b"plain"))(scope, receive, send)
+
+    app = instrument(plain, queries_path="/-/queries", sample_interval_seconds=0.1)
+    async with client_of(app, root_path="/v1") as client:
+        assert b"plain" == (await client.get("/")).content
+        document = {"statements": []}
+        deadline = monotonic() + 30
+        while not document["statements"] and monotonic() < deadline:
+            response = await client.get("/v1/-/queries", params={"format": "json"})
+            document = response.json()
+        (statement,) = document["statements"]
+        assert ("SELECT ? AS answer", "sqlite") == (statement["summary"], statement["system"])
+        assert "application/json; charset=utf-8" == response.headers["content-type"]
+        page = await client.get("/-/queries", headers={"accept": "text/html"})
+        assert "SELECT ? AS answer" in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert {"?"} == {link[:1] for link in re.findall(r'href="([^"]*)"', page.text)}
+        assert b"plain" == (await client.get("/metrics")).content
+        wrong = await client.get("/-/queries?limit=x")
+        assert (400, 1) == (wrong.status_code, len(wrong.text.splitlines()))
+        assert 200 == (await client.get("/-/queries?limit=")).status_code
+
+
+async def test_both_pages_at_once():
+    """Each at its path."""
+    app = instrument(make_shop(), metrics_path="/metrics", queries_path="/metrics/queries")
+    async with client_of(app) as client:
+        assert "# TYPE" in (await client.get("/metrics")).text
+        assert "Queries" in (await client.get("/metrics/queries")).text
+
+
+def test_two_pages_at_one_path_are_refused():
+    """With one line that names both."""
+    with pytest.raises(SettingsError, match=r"metrics_path=/a.*queries_path"):
+        instrument(make_shop(), metrics_path="/a", queries_path="/a")
+
+
 async def test_head_has_no_body(shop):
     """But the headers of the page."""
     async with client_of(shop) as client:
@@ -317,7 +365,7 @@ async def test_a_page_that_breaks_off_has_no_end(shop, monkeypatch):
         messages.append(message)
 
     broken = TEXT._replace(render=pieces)
-    monkeypatch.setattr(embedded, "choose_format", lambda _: broken)
+    monkeypatch.setattr(asked, "choose_format", lambda _: broken)
     scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": []}
     await shop(scope, None, send)
     assert 200 == messages[0]["status"]

@@ -75,11 +75,13 @@ GOOD_TEXTS = [
     ("latency_objective", "/checkout=0.2, /a=b/c=0.8", {"/checkout": 0.2, "/a=b/c": 0.8}),
     ("metrics_path", "/metrics", "/metrics"),
     ("metrics_path", "/-/a.b/c_d~e", "/-/a.b/c_d~e"),
+    ("queries_path", "/-/queries", "/-/queries"),
 ]
 BAD_KEYWORDS = [
     *[("enabled", value) for value in (0, 1, "1", "yes", [])],
     *[(name, value) for name in ("tracing", "mirror_registry") for value in (0, 1, "yes")],
     *[("metrics_path", value) for value in ("", "/", "metrics", "/a/", "//a", "/a b", "/{x}", 1)],
+    *[("queries_path", value) for value in ("", "/", "queries", True)],
     *[("directory", value) for value in ("", "a\0b", 42, b"/run", "/\ud800", [])],
     *[("directory_mode", value) for value in (700, 770, "0700", 0o777, 0, 448.0, [], True)],
     *[("service", value) for value in ("", " ", "a\nb", "\udc80", 1, b"x")],
@@ -140,6 +142,7 @@ def test_nothing_given_means_the_defaults():
         0.5,
         {},
         False,
+        None,
         None,
         None,
         False,

@@ -6,6 +6,7 @@ costs two dict lookups and a few additions into the segment.
 
 import weakref
 from bisect import bisect_left
+from collections.abc import Callable
 from time import perf_counter
 
 from perfsdk import catalog, guard
@@ -45,6 +46,10 @@ class HttpServer:
         self.writer = recorder.writer
         self.spans = recorder.spans
         self.excluded = excluded(settings.exclude)
+        # Of WSGI, pages of ours are looked for among the paths that are not measured.
+        pages = filter(None, (settings.metrics_path, settings.queries_path))
+        self.wsgi_excluded = excluded((*settings.exclude, *pages))
+        self.wsgi_page: Callable[..., list[bytes] | None] | None = None
         self.queue_time = QueueTime(recorder) if settings.trust_queue_time else None
         self.delivery = Delivery(recorder)
         self.findings = Findings(recorder)

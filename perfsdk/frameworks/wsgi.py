@@ -30,7 +30,7 @@ class Middleware:
         exchange = None
         try:
             server = self.server
-            if EXCHANGE not in environ and environ.get("PATH_INFO") not in server.excluded:
+            if EXCHANGE not in environ and environ.get("PATH_INFO") not in server.wsgi_excluded:
                 if server.queue_time is not None:
                     server.queue_time.observe(
                         environ.get("HTTP_X_REQUEST_START") or environ.get("HTTP_X_QUEUE_START")
@@ -42,6 +42,10 @@ class Middleware:
             outer = environ.get(EXCHANGE)
             if isinstance(outer, WsgiExchange):
                 outer.hand_over(self)
+            elif self.server.wsgi_page is not None:
+                page = self.server.wsgi_page(environ, start_response)
+                if page is not None:
+                    return page
             return self.app(environ, start_response)
         token = current.set(exchange)
         try:

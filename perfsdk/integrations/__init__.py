@@ -5,6 +5,7 @@ does not, and `patch(module, patches, recorder)`.
 """
 
 INTEGRATIONS = {
+    "MySQLdb": "perfsdk.integrations.mysqlclient",
     "aiocache": "perfsdk.integrations.aiocache",
     "aiomcache": "perfsdk.integrations.aiomcache",
     "aiomysql": "perfsdk.integrations.aiomysql",

@@ -38,11 +38,10 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     """Measure every class of cursors, those of the application's connections included."""
     connections = Connections(module, recorder)
     execute = connections.find
-    declare = connections.find_declared
     patches.replace(module.Cursor, "execute", timed(DB, execute))
-    patches.replace(module.ServerCursor, "execute", timed(DB, declare))
+    patches.replace(module.ServerCursor, "execute", timed(DB, execute))
     patches.replace(module.AsyncCursor, "execute", timed_coroutine(DB, execute))
-    patches.replace(module.AsyncServerCursor, "execute", timed_coroutine(DB, declare))
+    patches.replace(module.AsyncServerCursor, "execute", timed_coroutine(DB, execute))
     patches.replace(module.Cursor, "executemany", timed_batch(execute, "params_seq"))
     batch = timed_coroutine_batch(execute, "params_seq")
     patches.replace(module.AsyncCursor, "executemany", batch)
@@ -50,6 +49,8 @@ def patch(module: Any, patches: Patches, recorder: Recorder) -> None:
     patches.replace(module.AsyncCursor, "stream", functools.partial(_stream_async, connections))
     # What sync and asynchronous cursors share: a generator of what is to be sent and awaited.
     for mixin in module.ServerCursor.__mro__:
+        if "_declare_gen" in vars(mixin):
+            patches.replace(mixin, "_declare_gen", functools.partial(_declare, connections))
         if "_fetch_gen" in vars(mixin):
             patches.replace(mixin, "_fetch_gen", functools.partial(_fetch, connections))
     psycopg_copy.patch(module, patches, connections.statement)
@@ -70,12 +71,11 @@ class Connections:
         """The statement of `execute(query, ...)` and its like."""
         return self.statement(cursor, args[0] if args else kwargs["query"])
 
-    def find_declared(self, cursor: Any, args: Args, kwargs: Kwargs) -> Statement | None:
-        """The same of a server-side cursor, which is fetched from later."""
-        statement = self.find(cursor, args, kwargs)
+    def declared(self, cursor: Any, query: Any) -> None:
+        """A server-side cursor is declared, which is fetched from later."""
+        statement = self.statement(cursor, query)
         if statement is not None:
             self._declared[cursor] = statement
-        return statement
 
     def find_fetch(self, cursor: Any) -> Statement | None:
         """The FETCH of a server-side cursor."""
@@ -127,6 +127,18 @@ class Connections:
             return str(query)
         strings = getattr(query, "strings", None)  # a template string
         return "?".join(strings) if isinstance(strings, tuple) else "?"
+
+
+def _declare(connections: Connections, wrapped: Call) -> Call:
+    @functools.wraps(wrapped)
+    def declare(self: Any, query: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        try:
+            connections.declared(self, query)  # also where a layer above counts, as Django does
+        except Exception:
+            guard.failed("psycopg.declare")
+        return (yield from wrapped(self, query, *args, **kwargs))
+
+    return declare
 
 
 def _fetch(connections: Connections, wrapped: Call) -> Call:

@@ -125,6 +125,15 @@ def _named_cursor_class(original: Any) -> type:
     """One whose rows are in the server until they are fetched."""
     fetch = timed(DB, _find_fetch)
     next_row = original.__next__
+    declare = timed(DB, _find)(original.execute)
+
+    @functools.wraps(original.execute)
+    def execute(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            self._perfsdk_declared = _find(self, args, kwargs)  # also where a layer above counts
+        except Exception:
+            guard.failed("psycopg2.declare")
+        return declare(self, *args, **kwargs)
 
     @fetch
     def fetch_next(self: Any) -> Any:
@@ -145,7 +154,7 @@ def _named_cursor_class(original: Any) -> type:
     methods = {
         name: fetch(getattr(original, name)) for name in ("fetchone", "fetchmany", "fetchall")
     }
-    methods["execute"] = timed(DB, _find_declared)(original.execute)
+    methods["execute"] = execute
     methods["__next__"] = __next__
     return subclass((original,), methods)
 
@@ -185,12 +194,6 @@ def _text(query: Any) -> str | None:
     return "%s"
 
 
-def _find_declared(cursor: Any, args: Args, kwargs: Kwargs) -> Statement | None:
-    statement = _find(cursor, args, kwargs)
-    cursor._perfsdk_declared = statement  # noqa: SLF001 - our own attribute
-    return statement
-
-
 def _find_fetch(cursor: Any, _args: Args, _kwargs: Kwargs) -> Statement | None:
     operations = _operations(cursor)
     if operations is None:
@@ -206,8 +209,7 @@ def _find_procedure(cursor: Any, args: Args, kwargs: Kwargs) -> Statement | None
 
 def _find_copy(cursor: Any, args: Args, kwargs: Kwargs) -> Statement | None:
     """The operation of `copy_expert(sql, file)`."""
-    query = args[0] if args else kwargs.get("sql")
-    text = _text(query)
+    text = _text(args[0] if args else kwargs.get("sql"))
     if text is None:
         return None
     found = _COPIED.match(text)

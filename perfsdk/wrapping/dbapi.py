@@ -10,21 +10,20 @@ from typing import Any
 from perfsdk.call_site import call_site
 from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION, DB_CLIENT_RETURNED_ROWS, OVERFLOW
 from perfsdk.recorder import Recorder
-from perfsdk.wrapping.fingerprint import Shape, shape_of
+from perfsdk.wrapping.fingerprint import MAX_READ_CHARACTERS, Shape, shape_of
 from perfsdk.wrapping.statement import CountRows, Statement
 from perfsdk.wrapping.statements import operation_name, single_table
 
 MAX_DATABASES = 50
 """Databases that have statements of their own; the others share `<overflow>`."""
-MAX_TEXTS = 1000
-"""Texts remembered for one database. With more, all are forgotten: those with literals in them
-do not come again."""
+MAX_TEXTS, MAX_CHARACTERS = 1000, 4 << 20
+"""Texts remembered for one database, and characters of them. With more, all are forgotten: those
+with literals in them do not come again."""
 MAX_STATEMENTS = 500
 """Statements, whatever their literals, of one database; others are told by their first word."""
-MAX_REMEMBERED_CHARACTERS = 8192
-LEARNED_A_MINUTE = 1000
-"""Texts that are read in a minute, at 10 to 400 us each, 3 ms for 8 KB. When more come, they are
-full of literals, and only the first word is read."""
+LEARNED_A_MINUTE, LEARNED_CHARACTERS_A_MINUTE = 1000, 1 << 20
+"""Texts that are read in a minute, at 10 to 400 us each and 0.4 ms for a KB, and characters of
+them. When more come, they are full of literals, and only the first word is read."""
 
 
 class Operations(dict[Any, Statement | None]):
@@ -37,8 +36,10 @@ class Operations(dict[Any, Statement | None]):
     __slots__ = (
         "_database",
         "_databases",
+        "_held_characters",
         "_is_leaf",
         "_learned",
+        "_learned_characters",
         "_minute",
         "_statements",
         "blocks",
@@ -54,7 +55,7 @@ class Operations(dict[Any, Statement | None]):
         self._is_leaf = is_leaf
         self.blocks = blocks
         self._statements: dict[tuple[str, str, Shape], Statement] = {}
-        self._learned = 0
+        self._held_characters = self._learned = self._learned_characters = 0
         self._minute = 0.0
         self.stopped = False
 
@@ -71,14 +72,16 @@ class Operations(dict[Any, Statement | None]):
         if self.stopped:
             return None
         operation = operation or operation_name(text)
-        if not isinstance(text, str) or not self._may_learn():
+        if not isinstance(text, str) or not self._may_learn(len(text)):
             return self._statement(operation, table, Shape(operation))
         shape = shape_of(text, self._database[0], operation)
         learned = self._statement(operation, table or single_table(text), shape)
-        if len(self) >= MAX_TEXTS:
+        if len(self) >= MAX_TEXTS or self._held_characters >= MAX_CHARACTERS:
             self.clear()
-        if learned.is_lasting and len(text) <= MAX_REMEMBERED_CHARACTERS:
+            self._held_characters = 0
+        if learned.is_lasting and len(text) <= MAX_READ_CHARACTERS:
             self[key] = learned
+            self._held_characters += len(text)
         return learned
 
     def fixed(self, operation: str, like: Statement | None = None) -> Statement | None:
@@ -100,13 +103,19 @@ class Operations(dict[Any, Statement | None]):
         self.clear()
         self._statements.clear()
 
-    def _may_learn(self) -> bool:
+    def _may_learn(self, characters: int) -> bool:
+        if characters > MAX_READ_CHARACTERS:
+            return True  # of those only the first word is ever read
         now = monotonic()
         if now - self._minute >= 60:
             self._minute = now
-            self._learned = 0
+            self._learned = self._learned_characters = 0
         self._learned += 1
-        return self._learned <= LEARNED_A_MINUTE
+        self._learned_characters += characters
+        return (
+            self._learned <= LEARNED_A_MINUTE
+            and self._learned_characters <= LEARNED_CHARACTERS_A_MINUTE
+        )
 
     def _statement(self, operation: str, table: str, shape: Shape) -> Statement:
         key = operation, table, shape

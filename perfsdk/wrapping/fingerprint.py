@@ -20,6 +20,8 @@ _DOUBTFUL_WITH_DOUBLES = re.compile(rf"['\"`#]|{_TAG}")  # `#` begins a comment
 _MARKS = ("'", '"', "`", "--", "/*", "$", "#")
 """Without one of them a statement has neither quoted literals nor comments."""
 _DOUBLE_QUOTED_LITERALS = frozenset({"mariadb", "mysql"})
+_DOUBLE_QUOTED_IF_NO_NAME = frozenset({"sqlite"})
+"""These take what stands in double quotes for a text where there is no column of that name."""
 
 _QUOTED = re.compile(
     rf"""(?P<comment>--[^\n]*|/\*.*?\*/)
@@ -27,6 +29,19 @@ _QUOTED = re.compile(
         |(?P<double>"(?:[^"]|"")*")
         |`[^`]*`""",
     re.VERBOSE | re.DOTALL,
+)
+_DOUBLE = r'"(?:[^"]|"")*"'
+_NAME = rf"(?:{_DOUBLE}|`[^`]*`|\w+)"
+_SIMPLE = rf"(?:{_LITERAL}|%s|%\(\w+\)s|[?:@$]\w*|[-+]?[\w.]+)"
+# Where a text makes no sense: columns of an INSERT, the assigned ones of an UPDATE as long as
+# their values are simple, what follows these words or `)`, and parts of a name with a dot.
+_NAMES = re.compile(
+    rf"""\bINTO\s+{_NAME}(?:\s*\.\s*{_NAME})?\s*\((?:\s*{_NAME}\s*,)*\s*{_NAME}\s*\)
+        |\bSET\s+(?:{_NAME}\s*=\s*{_SIMPLE}\s*,\s*)*{_NAME}\s*=
+        |(?:\b(?:AS|EXISTS|(?<!DISTINCT\s)FROM|INDEX|INTO|JOIN|TABLE|UPDATE|VIEW)\s+|[.)]\s*){_DOUBLE}
+        |{_DOUBLE}(?=\s*\.)
+        |(?P<text>{_DOUBLE})""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _PARAMETER = r"%s|%\((?P<named>[^)]*)\)s|[?$](?P<number>\d+)|\?|(?<![:\w]):(?P<colon>[A-Za-z_]\w*)"
 _UNNAMED_PARAMETER = re.sub(r"\?P<\w+>", "?:", _PARAMETER)
@@ -77,7 +92,8 @@ def shape_of(statement: str, system: str, verb: str) -> Shape:
 
     Literals, parameters and lists of them become `?`, comments go, blanks are one. Where it is
     doubtful what a literal is (a backslash, a quote left over), only the first word remains.
-    What stands in double quotes is a name, but a literal for MariaDB and MySQL.
+    What stands in double quotes is a name, but a literal for MariaDB and MySQL, and for SQLite
+    wherever it could be one.
     """
     if len(statement) > MAX_READ_CHARACTERS or "\\" in statement:
         return Shape(f"{verb} ...")
@@ -85,6 +101,8 @@ def shape_of(statement: str, system: str, verb: str) -> Shape:
     if bare is None:
         return Shape(f"{verb} ...")
     bare = " ".join(bare.split()).rstrip("; ")
+    if '"' in bare and system in _DOUBLE_QUOTED_IF_NO_NAME:
+        bare = _NAMES.sub(lambda match: match[0] if match["text"] is None else _LITERAL, bare)
     text = _LISTS.sub("(?)", _VALUE.sub("?", bare).replace(_LITERAL, "?"))
     upper = text.upper()  # a plain search is a tenth of one that ignores the case
     skips = "OFFSET " in upper or "LIMIT " in upper

@@ -1,5 +1,7 @@
 """Finds the statements of cursors that speak MySQL's protocol, as PyMySQL and its kin make them."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from perfsdk.recorder import Recorder
@@ -11,12 +13,21 @@ from perfsdk.wrapping.statement import WIDE_COLUMNS, Statement
 class Cursors:
     """The databases of one driver's cursors.
 
-    A cursor has a `connection` with `db`, the name of its database, and `server_version`, what
-    the server said of itself. `unbuffered` is the class of those whose rows come later.
+    A cursor has a `connection`, which may have `db`, the name of its database. `unbuffered` is
+    the class of cursors whose rows come later. `server_version(connection)` is what the server
+    said of itself, None where that is not known.
     """
 
-    def __init__(self, recorder: Recorder, *, unbuffered: type, blocks: bool) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        *,
+        unbuffered: type,
+        blocks: bool,
+        server_version: Callable[[Any], str | None] = attrgetter("server_version"),
+    ) -> None:
         self._unbuffered = unbuffered
+        self._server_version = server_version
         self._blocks = blocks
         self._databases = Databases(recorder, parameters=2, count_rows=self._count_rows)
 
@@ -66,8 +77,8 @@ class Cursors:
         remembered: Operations | None = vars(connection).get("_perfsdk_operations")
         if remembered is not None and not remembered.stopped:
             return remembered
-        name = connection.db
-        is_mariadb = "MariaDB" in (connection.server_version or "")
+        name = getattr(connection, "db", None)
+        is_mariadb = "MariaDB" in (self._server_version(connection) or "")
         found = self._databases.operations(
             "mariadb" if is_mariadb else "mysql",
             name.decode("utf-8", "replace") if isinstance(name, bytes) else name or "",

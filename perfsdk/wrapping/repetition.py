@@ -7,8 +7,8 @@ REPEATED_CALLS, REPEATED_SECONDS = 5, 0.05
 """So often, and for so long together, a statement runs again and again."""
 REPEATED_CALLS_AT_ONCE = 20
 """So often whatever it takes."""
-COMPARED_FROM, COMPARED_TO = REPEATED_CALLS - 1, REPEATED_CALLS + 3
-"""What these calls ask is compared, and what those ask that make it a finding."""
+COMPARED_FROM, COMPARED_TO = REPEATED_CALLS - 1, REPEATED_CALLS
+"""What these two calls ask is compared, and what those ask that make it a finding."""
 MAX_COMPARED = 100
 """Parameters; of statements with more it is not known whether they are the same."""
 
@@ -19,6 +19,21 @@ _PLAIN_BY_NAME = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
 """By module and name: to import them would cost every application at its start."""
 _SEVERAL = object()
 """In place of the parameters of a statement that ran with several."""
+
+
+_TEXTS = ("query", "sql")
+_PARAMETERS = ("params", "vars", "args", "parameters")
+"""What drivers call a statement and its parameters when they are given by name."""
+
+
+def asked(args: tuple[Any, ...], kwargs: dict[str, Any], index: int) -> tuple[Any, Any]:
+    """The text and the parameters of a call; these are at `index`, if they are not named."""
+    text = args[index - 1] if len(args) >= index else _by_name(_TEXTS, kwargs)
+    return text, args[index] if len(args) > index else _by_name(_PARAMETERS, kwargs)
+
+
+def _by_name(names: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
+    return next((kwargs[name] for name in names if name in kwargs), None)
 
 
 class Repetition:

@@ -14,7 +14,7 @@ from perfsdk.request import DB, FOLD_AT, Account, Queries, current
 from perfsdk.store.writer import SCRATCH
 from perfsdk.wrapping.calls import Args, Kwargs, Operation
 from perfsdk.wrapping.fingerprint import DEEP_OFFSET, Shape
-from perfsdk.wrapping.repetition import Repetition
+from perfsdk.wrapping.repetition import Repetition, asked
 from perfsdk.wrapping.statements import RETURNS_ROWS, WRITES
 
 MAX_REPEATED = 500
@@ -22,9 +22,6 @@ MAX_REPEATED = 500
 MAX_FINDINGS = 500
 """Findings of one request, each in another statement or of another kind."""
 MANY_ROWS, LARGE_RESULT_ROWS, WIDE_COLUMNS = 1000, 10_000, 30
-
-_PARAMETERS = ("params", "vars", "args", "parameters")
-"""What drivers call the parameters of a statement when they are given by name."""
 
 _PLAIN = (tuple, list, dict)
 
@@ -44,7 +41,9 @@ class Statement(Operation):
     """
 
     __slots__ = (
+        "_is_repeatable",
         "_rows_series",
+        "_writes",
         "blocks",
         "call_site",
         "calls",
@@ -85,6 +84,10 @@ class Statement(Operation):
         self.slow_seconds = slow_seconds
         self.is_narrow = False  # whoever sees that its rows have few columns says so
         self._rows_series: Any = None
+        verb = labels[2]
+        self._writes = verb in WRITES
+        # Fetches are as many as there are rows for.
+        self._is_repeatable = verb in RETURNS_ROWS and verb != "FETCH" and self.returns_rows
         self.call_site = ""
         self.calls = self.errors = self.rows = self.parameter_sets = 0
         self.seconds = 0.0
@@ -201,10 +204,11 @@ class Statement(Operation):
         queries = _queries(account)
         queries.newest = started
         if len(queries.repeated) < MAX_REPEATED:
-            verb = self.labels[2]  # fetches are as many as there are rows for
-            reads = verb in RETURNS_ROWS and verb != "FETCH" and self.returns_rows
-            queries.wrote = queries.wrote or verb in WRITES
-            queries.repeated[self] = Repetition(started, ended) if reads else _NOT_COUNTED
+            if self._writes:
+                queries.wrote = True
+            queries.repeated[self] = (
+                Repetition(started, ended) if self._is_repeatable else _NOT_COUNTED
+            )
         for kind in self.shape.suspicions:
             self._found(kind, queries)
         if self.blocks and _get_running_loop() is not None:
@@ -212,17 +216,13 @@ class Statement(Operation):
 
     def _compare(self, known: Repetition, queries: Any, args: Args, kwargs: Kwargs) -> None:
         """Look for what many calls in a request show."""
-        index = self.parameters
-        parameters = args[index] if len(args) > index else _by_name(kwargs)
-        text = args[index - 1] if len(args) >= index else None
-        if kind := known.kind(text, parameters):
+        if kind := known.kind(*asked(args, kwargs, self.parameters)):
             self._found(kind, queries)
             if (self, kind) in queries.findings:
                 queries.repeated[self] = _NOT_COUNTED  # once a request is enough
 
     def _skips_many(self, args: Args, kwargs: Kwargs) -> bool:
-        index = self.parameters
-        parameters: Any = args[index] if len(args) > index else _by_name(kwargs)
+        _, parameters = asked(args, kwargs, self.parameters)
         if type(parameters) not in _PLAIN:
             return False  # to look into it would run the application's code
         try:
@@ -238,10 +238,6 @@ class Statement(Operation):
         if key in findings or len(findings) >= MAX_FINDINGS or kind in allowed.get():
             return
         findings[key] = _sites.of(key, sys._getframe(1))  # noqa: SLF001 - no other way
-
-
-def _by_name(kwargs: Kwargs) -> Any:
-    return next((kwargs[name] for name in _PARAMETERS if name in kwargs), None)
 
 
 def _queries(account: Account) -> Queries:

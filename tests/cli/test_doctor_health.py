@@ -46,7 +46,7 @@ def test_the_status_of_each_library_is_told(recorder, capsys):
     info.set(("sqlite3", "3.40.1", "active"), 1.0)
     report, problems = examine_files(capsys)
     assert "3.40.1 active 1 worker" == report.row("sqlite3")
-    assert report.row("not").startswith("imported: aio")
+    assert report.row("not").startswith("imported: MySQLdb, aio")
     assert [
         "redis 99.1 is not known and not measured; update perfsdk, or install one that it knows",
         "sqlalchemy 2.0.1 could not be measured; the application's log says why, please report it",
@@ -147,7 +147,7 @@ def test_what_instrument_would_refuse_is_told(recorder, capsys, monkeypatch):
     monkeypatch.setenv("PERFSDK_DISABLED_INTEGRATIONS", "rediss")
     _, problems = examine_files(capsys)
     (problem,) = problems
-    assert problem.startswith("disabled_integrations: rediss is not one of aio")
+    assert problem.startswith("disabled_integrations: rediss is not one of MySQLdb, aio")
 
 
 def test_perfsdk_turned_off_is_a_problem(recorder, capsys, monkeypatch):

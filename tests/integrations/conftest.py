@@ -7,6 +7,7 @@ from tests.mariadb import start_mariadb
 from tests.memcached import start_memcached
 from tests.postgresql import start_postgresql
 from tests.redis_cluster import start_cluster, start_sentinel
+from tests.servers import require_library
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,13 @@ def mariadb(tmp_path_factory):
     """A real MariaDB; a test empties what it needs empty."""
     with start_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mysqldb():
+    """The module of mysqlclient, which is built from its sources, with its cursors."""
+    require_library("MySQLdb.cursors", "mysqlclient")
+    return require_library("MySQLdb", "mysqlclient")
 
 
 @pytest.fixture(scope="session")

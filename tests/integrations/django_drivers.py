@@ -14,7 +14,9 @@ from perfsdk.libraries import Libraries
 from perfsdk.testing import Recording
 from tests.integrations.database_contract import DURATION, ROWS
 
-DRIVERS = ("psycopg", "psycopg2", "pymysql")
+DRIVERS = ("psycopg", "psycopg2", "pymysql", "mysqlclient")
+MARIADB = {"pymysql": "pymysql", "mysqlclient": "MySQLdb"}
+"""Those for its server, with the name of the module that Django works with."""
 
 
 def choose(driver):
@@ -63,7 +65,7 @@ def main():
     from tests.integrations.django_books import close, databases, make_tables, statements
 
     guard.reraise = True
-    engine = "mysql" if driver == "pymysql" else "postgresql"
+    engine = "mysql" if driver in MARIADB else "postgresql"
     settings = {"ENGINE": f"django.db.backends.{engine}", "NAME": "shop", "USER": user}
     with Recording(Path(directory)) as recording:
         libraries = Libraries(recording.recorder)

@@ -11,6 +11,7 @@ The mapping between operations and the statements of performance_schema:
 
 import random
 from contextlib import AsyncExitStack, closing, contextmanager
+from importlib import import_module
 
 import aiomysql
 import pymysql
@@ -18,6 +19,7 @@ import pymysql.cursors
 import pytest
 import sqlalchemy
 
+from perfsdk.integrations import INTEGRATIONS
 from perfsdk.integrations import aiomysql as aiomysql_integration
 from perfsdk.integrations import pymysql as pymysql_integration
 from perfsdk.integrations import sqlalchemy as sqlalchemy_integration
@@ -84,20 +86,21 @@ def observer(server):
         yield connection.cursor()
 
 
-def pymysql_load(connection, plan):
-    """The load by PyMySQL."""
+def blocking_load(library, connection, plan):
+    """The load by PyMySQL or mysqlclient."""
     cursor = connection.cursor()
-    unbuffered = connection.cursor(pymysql.cursors.SSCursor)
     for kind, key, size in plan:
         if kind == "select":
             cursor.execute(SELECT, (key,))
             cursor.fetchall()
         elif kind == "unbuffered":
-            unbuffered.execute(SELECT, (key,))
-            unbuffered.fetchmany(2)
-            unbuffered.fetchall()
+            # One each: a cursor of mysqlclient raises the error of another one once more.
+            with connection.cursor(library.cursors.SSCursor) as unbuffered:
+                unbuffered.execute(SELECT, (key,))
+                unbuffered.fetchmany(2)
+                unbuffered.fetchall()
         elif kind == "fail":
-            with pytest.raises(pymysql.err.IntegrityError):
+            with pytest.raises(library.IntegrityError):
                 cursor.execute(DUPLICATE)
         else:
             text, sets = change(kind, key, size)
@@ -146,7 +149,7 @@ async def aiomysql_load(connection, plan):
 
 
 def sqlalchemy_load(connection, plan):
-    """The load by SQLAlchemy on PyMySQL."""
+    """The load by SQLAlchemy on PyMySQL or mysqlclient."""
     for kind, key, size in plan:
         if kind in ("select", "unbuffered"):
             connection.exec_driver_sql(SELECT, (key,)).all()
@@ -176,45 +179,52 @@ def batches(recording):
     return sum(s.calls for s in found), sum(s.parameter_sets for s in found)
 
 
-async def load(mariadb, seen, recording):
-    """What is counted here, by the server, and the batches, of a load of all three."""
-    address = {"host": mariadb.host, "port": mariadb.port, "user": mariadb.user}
-    engine = sqlalchemy.create_engine(
-        f"mysql+pymysql://shop@{mariadb.host}:{mariadb.port}/shop", isolation_level="AUTOCOMMIT"
-    )
-    sync = pymysql.connect(**address, database="shop", autocommit=True)
-    awaited = await aiomysql.connect(**address, db="shop", autocommit=True)
+@contextmanager
+def engine_connection(mariadb, driver):
+    """A connection of SQLAlchemy's that is set up."""
+    address = f"{mariadb.user}@{mariadb.host}:{mariadb.port}/shop"
+    engine = sqlalchemy.create_engine(f"mysql+{driver}://{address}", isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql("SELECT 1").all()
-            seen.execute(f"TRUNCATE {SUMMARY}")
-            before = ours(recording)
-            pymysql_load(sync, Plan(1, 2000))
-            await aiomysql_load(awaited, Plan(2, 1500))
-            sqlalchemy_load(connection, Plan(3, 1500))
-            after = ours(recording)
-            server = server_counts(seen)
+            yield connection
     finally:
-        awaited.close()
-        sync.close()
         engine.dispose()
+
+
+def settle(connection):
+    """Have the server count what a connection has done: it does so after its answer."""
+    connection.exec_driver_sql("DO 1")
+
+
+@contextmanager
+def tables(seen):
+    """Those of the loads."""
+    seen.execute("CREATE TABLE items (id integer NOT NULL, name text, KEY (id))")
+    seen.execute("CREATE TABLE taken (id integer PRIMARY KEY)")
+    seen.execute(DUPLICATE)
+    try:
+        yield
+    finally:
+        seen.execute("DROP TABLE items, taken")
+
+
+@contextmanager
+def compared(seen, recording, connection):
+    """What is counted inside, here and by the server, must be equal: 5,000 operations.
+
+    The connection is the one that is used before it, and last inside.
+    """
+    settle(connection)
+    seen.execute(f"TRUNCATE {SUMMARY}")
+    before = ours(recording)
+    yield
+    settle(connection)
+    after = ours(recording)
+    server = server_counts(seen)
     counted = {
         verb: tuple(now - then for now, then in zip(after[verb], before[verb], strict=True))
         for verb in after
     }
-    return counted, server
-
-
-async def test_every_statement_is_counted_as_the_server_counts_it(mariadb, recording):
-    """5,000 calls of three libraries: statements, errors and rows are equal."""
-    with observer(mariadb) as seen:
-        seen.execute("CREATE TABLE items (id integer NOT NULL, name text, KEY (id))")
-        seen.execute("CREATE TABLE taken (id integer PRIMARY KEY)")
-        seen.execute(DUPLICATE)
-        try:
-            counted, server = await load(mariadb, seen, recording)
-        finally:
-            seen.execute("DROP TABLE items, taken")
     fetches, _, fetched = counted.pop("FETCH")
     assert 5000 == sum(operations for operations, _, _ in counted.values())
     calls, sets = batches(recording)
@@ -225,3 +235,43 @@ async def test_every_statement_is_counted_as_the_server_counts_it(mariadb, recor
     counted["UPDATE"] = (updates[0] + sets - calls, *updates[1:])
     counted["SELECT"] = (*counted["SELECT"][:2], counted["SELECT"][2] + fetched)
     assert server == counted
+
+
+async def test_every_statement_is_counted_as_the_server_counts_it(mariadb, recording):
+    """5,000 calls of three libraries: statements, errors and rows are equal."""
+    address = {"host": mariadb.host, "port": mariadb.port, "user": mariadb.user}
+    sync = pymysql.connect(**address, database="shop", autocommit=True)
+    awaited = await aiomysql.connect(**address, db="shop", autocommit=True)
+    try:
+        with (
+            observer(mariadb) as seen,
+            tables(seen),
+            engine_connection(mariadb, "pymysql") as connection,
+            compared(seen, recording, connection),
+        ):
+            blocking_load(pymysql, sync, Plan(1, 2000))
+            await aiomysql_load(awaited, Plan(2, 1500))
+            sqlalchemy_load(connection, Plan(3, 1500))
+    finally:
+        awaited.close()
+        sync.close()
+
+
+def test_so_it_is_with_mysqlclient(mariadb, recording, mysqldb):
+    """5,000 calls of it, also below SQLAlchemy."""
+    address = {"host": mariadb.host, "port": mariadb.port, "user": mariadb.user}
+    patches = Patches()
+    import_module(INTEGRATIONS["MySQLdb"]).patch(mysqldb, patches, recording.recorder)
+    connection = mysqldb.connect(**address, database="shop", autocommit=True)
+    try:
+        with (
+            observer(mariadb) as seen,
+            tables(seen),
+            engine_connection(mariadb, "mysqldb") as engine,
+            compared(seen, recording, engine),
+        ):
+            blocking_load(mysqldb, connection, Plan(4, 3000))
+            sqlalchemy_load(engine, Plan(5, 2000))
+    finally:
+        connection.close()
+        patches.undo()

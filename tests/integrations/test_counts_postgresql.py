@@ -80,7 +80,9 @@ def server_counts(server):
         if OWN_ACCOUNT.match(key):
             continue
         if fetch := FETCH.match(key):
-            key = f"FETCH {fetch[1]}" if fetch[1].startswith("load") else "FETCH"
+            # The cursors of one load alone are named by SQLAlchemy, not for their table.
+            named = fetch[1].startswith("load")
+            key = f"FETCH {fetch[1] if named else 'load_sqlalchemypsycopg'}"
         elif copy := COPY.match(key):
             key = f"COPY {copy[1]}"
         before = found.get(key, (0, 0))

@@ -31,7 +31,7 @@ from tests.integrations.django_books import (
     statements,
 )
 from tests.integrations.django_contract import DjangoContract
-from tests.integrations.django_drivers import DRIVERS
+from tests.integrations.django_drivers import DRIVERS, MARIADB
 from tests.servers import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,9 @@ class TestContract(DjangoContract):
 def driver(request):
     """One after the other, with the server that it connects to."""
     # Of the module, so that a server which starts for it is not the test's own.
-    server = request.getfixturevalue("mariadb" if request.param == "pymysql" else "postgresql")
+    server = request.getfixturevalue("mariadb" if request.param in MARIADB else "postgresql")
+    if request.param == "mysqlclient":
+        request.getfixturevalue("mysqldb")
     return request.param, server
 
 
@@ -88,9 +90,9 @@ def test_every_driver_is_counted_once(driver, tmp_path):
         timeout=120,
     )
     assert 0 == done.returncode, done.stderr
-    system = "mariadb" if driver == "pymysql" else "postgresql"
+    system = "mariadb" if driver in MARIADB else "postgresql"
     assert {
-        "driver": driver,
+        "driver": MARIADB.get(driver, driver),
         "counts": {"INSERT": 3, "SELECT": 4, "UPDATE": 1, "DELETE": 1},
         "rows": 2100 + 1 + 10 + 0,
         "databases": [[system, "shop"]],
@@ -123,7 +125,7 @@ def test_a_server_side_cursor_counts_each_fetch(patched, postgresql_of_django):
     finally:
         current.reset(token)
     assert 1 == statements(patched)["SELECT", TABLE]
-    assert 26 == sum(number for (word, _), number in statements(patched).items() if word == "FETCH")
+    assert 26 == statements(patched)["FETCH", TABLE]
     assert 25 == patched.sum(ROWS) - rows
     assert set() == {kind for _, kind in account.queries.findings}
     assert 27 == account.close(1e9).calls[DB]

@@ -16,7 +16,7 @@ from psycopg2 import sql
 from perfsdk.integrations import psycopg2 as integration
 from perfsdk.integrations import psycopg2_extras
 from perfsdk.integrations import sqlalchemy as sqlalchemy_integration
-from perfsdk.request import Account, current
+from perfsdk.request import DB, Account, counted, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.dbapi import statements_of
 from perfsdk.wrapping.patches import Patches
@@ -493,6 +493,21 @@ def test_copies_are_operations_of_their_table(recording, connection):
     cursor.execute("SELECT count(*) FROM t")
     assert (4,) == cursor.fetchone()
     assert 0 == recording.count(ROWS, db_operation_name="COPY")
+
+
+def test_a_fetch_has_its_table_where_a_layer_above_counts_the_select(recording, connection):
+    """As Django does, whose iterator leaves the fetches to the driver."""
+    connection.autocommit = False
+    connection.cursor().execute("INSERT INTO t SELECT generate_series(1, 3)")
+    with connection.cursor("rows") as cursor:
+        token = counted.set(1 << DB)
+        try:
+            cursor.execute("SELECT a FROM t")
+        finally:
+            counted.reset(token)
+        assert 3 == len(cursor.fetchall())
+    assert 0 == recording.count(DURATION, db_operation_name="SELECT")
+    assert 1 == recording.count(DURATION, db_operation_name="FETCH", db_collection_name="t")
 
 
 def test_each_fetch_of_a_named_cursor_is_an_operation(recording, connection):

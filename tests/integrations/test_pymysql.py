@@ -1,5 +1,7 @@
 """PyMySQL: the contract on a real MariaDB, all classes of cursors, procedures and batches."""
 
+import importlib
+import sys
 from contextlib import closing, contextmanager
 from time import perf_counter
 
@@ -7,7 +9,9 @@ import pymysql
 import pymysql.cursors
 import pytest
 
+from perfsdk.integrations import INTEGRATIONS
 from perfsdk.integrations import pymysql as integration
+from perfsdk.libraries import Libraries
 from perfsdk.request import Account, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.dbapi import statements_of
@@ -99,6 +103,13 @@ def recording(tmp_path):
         integration.patch(pymysql, patches, recording.recorder)
         yield recording
         patches.undo()
+
+
+@pytest.fixture
+def recorder_alone(tmp_path):
+    """Where values go, while nothing is measured."""
+    with Recording(tmp_path / "recording") as recording:
+        yield recording
 
 
 @pytest.fixture
@@ -237,6 +248,30 @@ def test_wide_and_repeated_selects_are_found(connection, recording):
     kinds = {kind for _, kind in account.queries.findings}
     assert {"wide_select", "n_plus_one"} <= kinds
     assert all("test_pymysql.py" in site for site in account.queries.findings.values())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_under_the_name_of_mysqlclient_it_is_patched_once(recorder_alone, monkeypatch, when):
+    """The integration of mysqlclient leaves PyMySQL alone that stands in for it."""
+    for name in ("MySQLdb", "_mysql", "MySQLdb.constants"):
+        monkeypatch.setitem(sys.modules, name, None)  # restored at the end
+        del sys.modules[name]
+    original = pymysql.cursors.Cursor.execute
+    libraries = Libraries(recorder_alone.recorder)
+    if when == "before":
+        pymysql.install_as_MySQLdb()
+    libraries.start(disabled=set(INTEGRATIONS) - {"MySQLdb", "pymysql"})
+    if when == "after":
+        pymysql.install_as_MySQLdb()
+    assert pymysql is importlib.import_module("MySQLdb")
+    libraries.write()
+    assert original is pymysql.cursors.Cursor.execute.__wrapped__
+    libraries.stop()
+    assert original is pymysql.cursors.Cursor.execute
+    statuses = recorder_alone.series("perfsdk_integration_info")
+    assert {"pymysql"} == {
+        labels["library"] for labels in statuses if labels["status"] != "disabled"
+    }
 
 
 def test_no_literal_of_a_batch_is_kept(connection, recording):

@@ -15,10 +15,10 @@ DURATION = catalog.DB_CLIENT_OPERATION_DURATION.name
 ROWS = catalog.DB_CLIENT_RETURNED_ROWS.name
 
 POSTGRESQL = ("psycopg", "psycopg2", "asyncpg", "psycopg_async")
-MARIADB = ("pymysql", "aiomysql")
+MARIADB = ("pymysql", "aiomysql", "mysqldb")
 ALL = ("pysqlite", "aiosqlite", *POSTGRESQL, *MARIADB)
 ASYNC = {"aiosqlite", "aiomysql", "asyncpg", "psycopg_async"}
-BELOW = {"pysqlite": "sqlite3", "psycopg_async": "psycopg"}
+BELOW = {"pysqlite": "sqlite3", "psycopg_async": "psycopg", "mysqldb": "MySQLdb"}
 
 each = pytest.mark.parametrize("driver", ALL, indirect=True)
 
@@ -46,6 +46,8 @@ def driver(request):
         request.getfixturevalue("postgresql")
     elif request.param in MARIADB:
         request.getfixturevalue("mariadb")
+    if request.param == "mysqldb":
+        request.getfixturevalue("mysqldb")
     return request.param
 
 

@@ -6,14 +6,16 @@ from perfsdk.catalog import OVERFLOW
 from perfsdk.testing import Recording
 from perfsdk.wrapping import dbapi
 from perfsdk.wrapping.dbapi import (
+    LEARNED_A_MINUTE,
+    LEARNED_CHARACTERS_A_MINUTE,
     MAX_DATABASES,
-    MAX_REMEMBERED_CHARACTERS,
     MAX_STATEMENTS,
     MAX_TEXTS,
     Databases,
     file_namespace,
     statements_of,
 )
+from perfsdk.wrapping.fingerprint import MAX_READ_CHARACTERS
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_memory_for_statements_is_bounded(databases, monkeypatch):
         assert "SELECT" == operations[f"SELECT {number}"].labels[2]
     assert 10 == len(operations)
     assert 1 == len(operations.statements())
-    assert "SELECT" == operations["SELECT " + "1" * MAX_REMEMBERED_CHARACTERS].labels[2]
+    assert "SELECT" == operations["SELECT " + "1" * MAX_READ_CHARACTERS].labels[2]
     assert 10 == len(operations)
     for number in range(MAX_STATEMENTS + 10):
         assert "SELECT" == operations[f"SELECT a{number}"].labels[2]
@@ -58,6 +60,35 @@ def test_many_texts_are_told_by_their_first_word(databases):
     shapes = {statement.summary: statement.calls for statement in operations.statements()}
     assert {"SELECT name FROM users WHERE id = ?", "SELECT"} == set(shapes)
     assert "users" == operations["SELECT name FROM users WHERE id = 1"].labels[3]
+
+
+def test_long_texts_are_few(databases, monkeypatch):
+    """Characters are counted too, of those that are read and of those that are kept."""
+    operations = databases.operations("mysql", "shop", is_leaf=True)
+    long = " OR ".join(["a = 1"] * 900)
+    assert len(long) <= MAX_READ_CHARACTERS
+    for number in range(1000):
+        operations[f"SELECT name FROM users WHERE id = {number} OR {long}"]
+    assert 100 < len(operations) <= LEARNED_CHARACTERS_A_MINUTE / len(long)
+    assert "SELECT" in {statement.summary for statement in operations.statements()}
+    monkeypatch.setattr(dbapi, "LEARNED_A_MINUTE", 10**6)
+    monkeypatch.setattr(dbapi, "LEARNED_CHARACTERS_A_MINUTE", 1 << 30)
+    monkeypatch.setattr(dbapi, "MAX_CHARACTERS", 100 * len(long))
+    kept = []
+    for number in range(1, 150):
+        operations[f"SELECT name FROM users WHERE id = {-number} OR {long}"]
+        kept.append(len(operations))
+    assert 99 <= max(kept[5:]) <= 100
+    assert kept[-1] < max(kept)
+
+
+def test_texts_that_are_not_read_leave_the_others_their_share(databases):
+    """They are told by their first word alone, always in the same way."""
+    operations = databases.operations("mysql", "shop", is_leaf=True)
+    longest = "SELECT name FROM users WHERE id IN (" + "1, " * MAX_READ_CHARACTERS + "2)"
+    for _ in range(2 * LEARNED_A_MINUTE):
+        assert "SELECT ..." == operations[longest].summary
+    assert "SELECT a FROM t" == operations["SELECT a FROM t"].summary
 
 
 def test_what_has_no_text_is_fixed(databases):

@@ -99,6 +99,69 @@ def test_double_quotes_are_literals_of_mysql_alone():
     assert "SELECT ..." == shape_of("SELECT a # it's\n", "mysql", "SELECT").text
 
 
+@pytest.mark.parametrize(
+    ("statement", "shape"),
+    [
+        (
+            'SELECT "b"."id", b . "x" FROM "b" JOIN "c" ON ("b"."id" = "c"."b") WHERE "b"."x" = ?',
+            'SELECT "b"."id", b . "x" FROM "b" JOIN "c" ON ("b"."id" = "c"."b") WHERE "b"."x" = ?',
+        ),
+        (
+            'SELECT a FROM t WHERE b = "hunter" OR "hunter" = b',
+            "SELECT a FROM t WHERE b = ? OR ? = b",
+        ),
+        ('SELECT a FROM t WHERE b IN ("hunter", "it\'s")', "SELECT a FROM t WHERE b IN (?)"),
+        ('SELECT a FROM t WHERE b LIKE "h""unter"', "SELECT a FROM t WHERE b LIKE ?"),
+        (
+            'SELECT "hunter", a AS "as" FROM (SELECT 1) "c"',
+            'SELECT ?, a AS "as" FROM (SELECT ?) "c"',
+        ),
+        (
+            'SELECT a FROM t WHERE b IS NOT DISTINCT  FROM "hunter"',
+            "SELECT a FROM t WHERE b IS NOT DISTINCT FROM ?",
+        ),
+        (
+            'INSERT INTO "t" ("a", "b") VALUES ("hunter", ?)',
+            'INSERT INTO "t" ("a", "b") VALUES (?)',
+        ),
+        ('INSERT INTO t VALUES ("hunter")', "INSERT INTO t VALUES (?)"),
+        (
+            'UPDATE "m"."t" SET "a" = %s, "b" = NULL, "c" = "hunter" WHERE "d" = 1',
+            'UPDATE "m"."t" SET "a" = ?, "b" = NULL, "c" = ? WHERE ? = ?',
+        ),
+        (
+            'CREATE TABLE IF NOT EXISTS "t" (a DEFAULT "hunter")',
+            'CREATE TABLE IF NOT EXISTS "t" (a DEFAULT ?)',
+        ),
+        ('SELECT a FROM t WHERE b = "hunter', "SELECT ..."),
+    ],
+)
+def test_double_quotes_of_sqlite_are_names_only_where_a_text_makes_no_sense(statement, shape):
+    """It takes them for a text where it has no column of that name."""
+    assert shape == shape_of(statement, "sqlite", statement.split(" ")[0]).text
+
+
+def test_parameters_of_sqlite_are_counted_beside_texts_in_double_quotes():
+    """What is skipped is found where it is."""
+    shape = shape_of(
+        'SELECT a FROM t WHERE b = "c?" AND d = ? LIMIT 5 OFFSET ?', "sqlite", "SELECT"
+    )
+    assert 1 == shape.offset
+
+
+@settings(deadline=None)
+@given(st.data(), condition())
+def test_no_literal_in_double_quotes_is_left_of_sqlite(data, condition):
+    """Whatever is in it, and whatever is around it."""
+    places = condition.count("{}")
+    texts = data.draw(st.lists(TEXTS, min_size=places, max_size=places))
+    literals = ['"{}"'.format(f"{text}{SECRET}".replace('"', '""')) for text in texts]
+    statement = "SELECT a FROM t WHERE " + condition.format(*literals)
+    shape = shape_of(statement, "sqlite", "SELECT").text
+    assert shape.startswith("SELECT a FROM t WHERE ")
+    assert SECRET not in shape
+
+
 @settings(deadline=None)
 @given(st.data(), condition())
 def test_no_literal_is_left(data, condition):
@@ -121,7 +184,7 @@ def test_the_shape_is_that_of_any_other_literals(data, condition):
 @given(st.text() | st.text("'\"`$#?:%()019aE-/*\n ,._;\\\0") | st.text("OFSETLIMT 9?$:,()"))
 def test_any_text_has_a_shape(text):
     """It never raises, and is bounded."""
-    for system in ("postgresql", "mysql"):
+    for system in ("postgresql", "mysql", "sqlite"):
         assert len(shape_of(text, system, "OTHER").text) <= MAX_SHAPE_CHARACTERS
 
 

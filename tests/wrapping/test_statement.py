@@ -62,6 +62,7 @@ def ask(operations, account, monkeypatch):
         begun = clock[0] if started is None else started
         clock[0] = begun + seconds
         args = (None, text) if named else (None, text, parameters)
+        args = (None,) if text in named.values() else args
         statement.end(account, begun, args, named, None, error)
         return {kind for _, kind in account.queries.findings}
 
@@ -166,6 +167,18 @@ def test_parameters_by_name(ask, name):
     assert {"duplicate_query"} == found
     paged = "SELECT name FROM users WHERE a = 1 LIMIT 9 OFFSET ?"
     assert {"duplicate_query", "deep_offset"} == ask(paged, **{name: (1001,)})
+
+
+@pytest.mark.parametrize("name", ["query", "sql"])
+def test_a_statement_by_name(ask, name):
+    """Without parameters, and with them by name too."""
+    fixed = "SELECT count(*) FROM users"
+    for _ in range(REPEATED_CALLS_AT_ONCE):
+        found = ask(fixed, **{name: fixed})
+    assert {"duplicate_query"} == found
+    for number in range(REPEATED_CALLS_AT_ONCE):
+        found = ask(SELECT, **{name: SELECT, "params": (number,)})
+    assert {"duplicate_query", "n_plus_one"} == found
 
 
 @pytest.mark.parametrize("parameters", [([1],), (object,), iter([1]), tuple(range(101))])

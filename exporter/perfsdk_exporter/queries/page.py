@@ -61,9 +61,9 @@ _HEAD = f"""<!DOCTYPE html>
 <body>
 <header>
 <h1>Queries</h1>
-<nav><a href="/">perfsdk-exporter</a></nav>
-</header>
 """
+_LANDING = '<nav><a href="/">perfsdk-exporter</a></nav>\n'
+_HEAD_END = "</header>\n"
 
 _FOOT = """<footer>
 <p>Totals of all processes, ended ones included, with a row for each statement, its database and
@@ -76,9 +76,14 @@ as JSON</a>.</p>
 """
 
 
-def render_page(selected: Selected, selection: Selection, explanation: str) -> Iterator[bytes]:
-    """The page; `explanation` says why nothing was read, empty when something was."""
-    yield _HEAD.encode()
+def render_page(
+    selected: Selected, selection: Selection, explanation: str, *, has_landing: bool = True
+) -> Iterator[bytes]:
+    """The page; `explanation` says why nothing was read, empty when something was.
+
+    `has_landing`: there is a page to go back to, at `/`. Links to the page itself name no path.
+    """
+    yield (_HEAD + (_LANDING if has_landing else "") + _HEAD_END).encode()
     if explanation:
         yield _encode(f'<p class="note"><strong>Nothing to read: {_text(explanation)}</strong></p>')
     if not selected.statements:
@@ -92,9 +97,7 @@ def render_page(selected: Selected, selection: Selection, explanation: str) -> I
                 yield _encode(_row(statement, seconds, selection))
             yield _encode("</tbody>", "</table>", _rest(selected, selection))
         else:
-            yield _encode(
-                '<p class="note">No statement matches. <a href="/queries">Show all</a></p>'
-            )
+            yield _encode('<p class="note">No statement matches. <a href="?">Show all</a></p>')
     yield _FOOT.format(json=escape(selection.query(format="json"))).encode()
 
 
@@ -120,11 +123,11 @@ def _form(statements: Iterable[Statement], selection: Selection) -> str:
         _choice("route", "Route", {found.http_route for found in findings}, selection.route),
     )
     return (
-        f'<form action="/queries" method="get">{"".join(fields)}'
+        f'<form method="get">{"".join(fields)}'
         f'<label>Rows <input name="limit" type="number" min="1" max="{MAX_LIMIT}"'
         f' value="{selection.limit}"></label>'
         f'<input type="hidden" name="sort" value="{escape(selection.sort)}">'
-        '<button>Show</button> <a href="/queries">Reset</a></form>'
+        '<button>Show</button> <a href="?">Reset</a></form>'
     )
 
 
