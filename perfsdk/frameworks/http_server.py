@@ -189,6 +189,9 @@ class HttpServer:
             self._record_components(account, route, ended)
         else:
             account.events = None
+            if not route.bound:
+                route.bind()
+                values = self.writer.values
             if duration > route.threshold:
                 values[route.tail_app_seconds] += duration
                 values[route.tail_count] += 1.0

@@ -27,16 +27,6 @@ V = TypeVar("V")
 OutcomeKey = tuple[str, int, str] | tuple[str, int, str, tuple[str, ...]]
 
 
-_CELLS = {
-    "app_seconds",
-    "count",
-    "no_cache_calls",
-    "no_db_calls",
-    "tail_app_seconds",
-    "tail_count",
-}
-
-
 class Outcome:
     """The series of one route that depend on method, status and error, as bound cells."""
 
@@ -67,12 +57,13 @@ class Route:
     """The cells of one route template, and what it takes to tell a slow request of its own.
 
     `outcomes` are those seen so far, by method, status and error type, and by the values of the
-    user's labels where a request was given any.
+    user's labels where a request was given any. Its own cells are there once it is `bound`.
     """
 
     measured = True
     __slots__ = (
         "app_seconds",
+        "bound",
         "count",
         "no_cache_calls",
         "no_db_calls",
@@ -90,16 +81,15 @@ class Route:
     def __init__(self, server: "HttpServer", template: str) -> None:
         self.server = server
         self.template = template
+        self.bound = False
         self.outcomes: dict[OutcomeKey, Outcome] = {}
         self.threshold = float("inf")
         self.window = FIRST_WINDOW
         self.recent: list[float] = []
         self.previous = array("d")
 
-    def __getattr__(self, name: str) -> int:
-        # The first request makes the series: a route of WebSockets has none.
-        if name not in _CELLS:
-            raise AttributeError(name)
+    def bind(self) -> None:
+        """Make its series, for the first request: a route of WebSockets has none."""
         server, template = self.server, self.template
         self.app_seconds: int = server.components[template, COMPONENTS[0], TYPICAL]
         self.count: int = server.bands[template, TYPICAL]
@@ -108,7 +98,7 @@ class Route:
         # The buckets of zero calls: what most requests without a database add to.
         self.no_db_calls: int = server.db_calls[(template,)].first
         self.no_cache_calls: int = server.cache_calls[(template,)].first
-        return int(object.__getattribute__(self, name))
+        self.bound = True  # last: other threads look at it
 
     def renew_threshold(self) -> None:
         """Take the 95th percentile of the last two windows; call it when `recent` is full."""
@@ -135,6 +125,7 @@ class ExcludedRoute(Route):
         self.outcomes = _Everything(nowhere)
         self.app_seconds = self.count = self.tail_app_seconds = self.tail_count = SCRATCH
         self.no_db_calls = self.no_cache_calls = SCRATCH
+        self.bound = True
 
     def renew_threshold(self) -> None:
         """There is none: nobody looks at it."""

@@ -25,6 +25,8 @@ class Middleware:
         self.app = app
         self.server = server
         self.find_route = find_route
+        self.plain_body: tuple[type, type | None] | None = None
+        """The last class of a body without a length that is no file, and the server's of files."""
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Any:
         exchange = None

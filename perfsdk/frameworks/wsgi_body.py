@@ -4,7 +4,7 @@ A request ends when there is no further part; what `close()` does after that is 
 background. A server may ask for the length, join what is a list, or send a file by itself.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -22,17 +22,26 @@ def watched(body: Any, exchange: WsgiExchange) -> Any:
     if environ is None:
         return body  # the process was forked in between
     if kind is list:
-        return ListBody(body, exchange)
+        listed = ListBody(body)
+        listed.exchange = exchange
+        return listed
     if body is None or kind is bytes or kind is str:
         # No proper body: what servers make of it, they tell by its class.
         exchange.sent += len(body or "")
         exchange.finish(given=body is not None)
         return body
     wrapper = environ.get("wsgi.file_wrapper")
+    known = exchange.middleware.plain_body
+    if known is not None and kind is known[0] and wrapper is known[1]:
+        return Body(body, exchange)
     if wrapper is not None and _is_file(body, wrapper):
         _follow_file(body, exchange)
         return body
-    return SizedBody(body, exchange) if hasattr(kind, "__len__") else Body(body, exchange)
+    if hasattr(kind, "__len__"):
+        return SizedBody(body, exchange)
+    if wrapper is None or isinstance(wrapper, type):
+        exchange.middleware.plain_body = kind, wrapper
+    return Body(body, exchange)
 
 
 class Body:
@@ -139,15 +148,13 @@ class SizedBody(Body):
 class ListBody(list[Any]):
     """A list of parts, which some servers tell by its class. Nothing of the application runs."""
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("exchange",)
 
-    def __init__(self, parts: Iterable[Any], exchange: WsgiExchange) -> None:
-        super().__init__(parts)
-        self._exchange = exchange
+    exchange: WsgiExchange  # set after it was made: an `__init__` would double what it costs
 
     def __iter__(self) -> Iterator[Any]:
-        exchange = self._exchange
-        for part in super().__iter__():
+        exchange = self.exchange
+        for part in list.__iter__(self):
             try:
                 exchange.sent += len(part)
             except Exception:
@@ -165,11 +172,11 @@ class ListBody(list[Any]):
 
     def close(self) -> None:
         """What servers call at the end, whether or not they took all parts."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange.environ is None:
             return
         try:
-            exchange.leave(all_taken=exchange.sent >= sum(map(len, super().__iter__())))
+            exchange.leave(all_taken=exchange.sent >= sum(map(len, list.__iter__(self))))
         except Exception:
             exchange.forget()
             guard.failed("wsgi.close")

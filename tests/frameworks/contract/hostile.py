@@ -148,7 +148,7 @@ class Hostile(Framework):
         await self.ask(app, "GET /plain")
         server = http_server_in_force()
         for number in range(1500):
-            assert server.route(f"/{number}/{'x' * 100}").count >= 0  # its series are made
+            server.route(f"/{number}/{'x' * 100}").bind()
         await self._same(stage, app, REQUESTS)
         assert recording.value("perfsdk_dropped_series_total") > 0
 
