@@ -27,7 +27,7 @@ test: $(VENV)/.dev ## run the tests; the servers they need are installed where t
 	@$(VENV)/bin/python tests/helm/fetch_helm.py || true
 	@$(PIP_INSTALL) 'mysqlclient>=2.2' || true # built from its sources, which not every machine can
 	$(say) 'running the tests'
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev ## lint, formatting, types, import direction, generated files
 	$(say) 'ruff check'
@@ -48,7 +48,8 @@ format: $(VENV)/.dev ## rewrite the sources as ruff wants them
 	@$(VENV)/bin/ruff format
 
 bench: $(VENV)/.bench ## measure the cost beside other libraries (with wrk and Redis where they can be had)
-	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' 'postgresql /usr/lib/postgresql' | $(INSTALL_DEBIAN_PACKAGES) || true
+	@printf '%s\n' 'wrk wrk' 'redis-server redis-server' 'memcached memcached' \
+		'postgresql /usr/lib/postgresql' | $(INSTALL_DEBIAN_PACKAGES) || true
 	$(say) 'running the benchmarks'
 	@$(VENV)/bin/python -m tests.bench.run $(ARGS)
 

@@ -75,10 +75,13 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on, another one at each call.
 
     It lies below the range from which the kernel takes the local ports of connections, so that
-    no connection made between this call and the server's start gets it.
+    no connection made between this call and the server's start gets it. Processes that share the
+    tests among them have ports of their own.
     """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for _ in range(1000):
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000 + number, 32_000, processes)
         if port in _ports_given:
             continue
         with socket.socket() as probe, suppress(OSError):
