@@ -17,5 +17,11 @@ def build() -> Json:
         ),
         variables=variables(route=True),
         annotations=annotations(),
-        rows=[database.health(), database.row(), queries.row(), queries.pools()],
+        rows=[
+            database.health(),
+            queries.problems(),
+            database.row(),
+            queries.row(),
+            queries.pools(),
+        ],
     )

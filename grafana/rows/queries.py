@@ -19,17 +19,22 @@ LEGEND = f"{{{{{catalog.POOL}}}}}"
 NONE = "No connection pools were measured"
 
 
+def problems() -> Row:
+    """What alerts lead here for: what was found in requests, and who waits for a connection."""
+    return Row(
+        title="Active problems",
+        lines=[Line(9, [_findings(), _pending(), _used()], (10, 7, 7))],
+    )
+
+
 def row() -> Row:
-    """What was found in requests."""
-    return Row(title="Statements", lines=[Line(9, [_findings(), _rows()], (14, 10))])
+    """What statements give back."""
+    return Row(title="Rows returned", lines=[Line(9, [_rows()])])
 
 
 def pools() -> Row:
     """The pools of all workers."""
-    return Row(
-        title="Connection pools",
-        lines=[Line(8, [_used(), _pending(), _wait()]), Line(8, [_table()])],
-    )
+    return Row(title="Connection pools", lines=[Line(8, [_wait()]), Line(8, [_table()])])
 
 
 def _findings() -> Json:

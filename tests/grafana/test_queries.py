@@ -199,12 +199,13 @@ def test_annotations_can_be_asked(history, name):
 
 
 def test_what_a_cache_saves_is_its_hits_as_misses_less_its_own_time(history):
-    """The loader of `load_product` takes 6 ms, and the cache answers seven of ten."""
+    """In memory a hit costs nothing that is measured; in Redis it takes 0.4 ms."""
     panel = panel_of(BOARDS["perfsdk-caches.json"], "What each cache saves")
     (expr,) = [t["expr"] for t in panel["targets"] if "60 *" in t["expr"]]
     expr = interpolate(BOARDS["perfsdk-caches.json"], expr, job=IN_A_CLUSTER.job)
     result = history.ask("query", query=expr, time=history.end)["result"]
     saved = {one["metric"]["cache_name"]: float(one["value"][1]) for one in result}
     hits = 40 * (0.88 + 0.71) / 2
-    assert 60 * (hits * 0.006 - 40 * 0.00003) == pytest.approx(saved["load_product"], rel=0.1)
+    assert 60 * hits * 0.006 == pytest.approx(saved["load_product"], rel=0.1)
     assert 60 * 9 * 0.42 * 0.019 == pytest.approx(saved["load_prices"], rel=0.1)
+    assert 60 * 66 * (0.93 * 0.008 - 0.0004) == pytest.approx(saved["default"], rel=0.1)
