@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from perfsdk.cli.demo.command import INCIDENTS
 from tests.servers import stop_process, wait_until
 
 ENDS_WITHIN_SECONDS = 60
@@ -206,3 +207,43 @@ def test_a_killed_demo_takes_its_children_with_it(start_demo, tmp_path):
             for path in sorted(directory.rglob("*"), reverse=True):
                 path.rmdir() if path.is_dir() else path.unlink()
             directory.rmdir()
+
+
+def seconds(report, route, component):
+    """What an average request of a route spends there."""
+    found = next(each["all"] for each in report["times"] if each["route"] == route)
+    return found["seconds"].get(component, 0.0) / found["requests"]
+
+
+def db_calls(report):
+    """Calls of an average request for the list of orders."""
+    return next(each["db_calls"] for each in report["times"] if each["route"] == "GET /orders")
+
+
+SHOWN = {
+    "none": lambda found: (
+        sum(each["failed"] for each in found["latencies"]) == 0 and db_calls(found) == 2
+    ),
+    "slow-query": lambda found: seconds(found, "GET /search", "db") > 0.1,
+    "n-plus-one": lambda found: db_calls(found) > 10,
+    "cache-flush": lambda found: found["caches"][0]["hit_rate"] < 0.3,
+    "pool-exhaustion": lambda found: (
+        seconds(found, "GET /orders", "pool_wait") > seconds(found, "GET /orders", "app")
+    ),
+    "errors": lambda found: sum(each["failed"] for each in found["latencies"]) > 0,
+}
+
+
+def test_every_incident_is_tried():
+    """All that the command line takes."""
+    assert set(INCIDENTS) == set(SHOWN)
+
+
+@pytest.mark.parametrize("incident", SHOWN)
+def test_the_report_shows_an_incident(start_demo, incident):
+    """In the answer where one would look for it; the mended shop has neither errors nor N+1."""
+    arguments = ("--once", "--json", "--workers", "1", "--duration", "3")
+    with start_demo(*arguments, "--incident", incident) as demo:
+        assert demo.wait() == 0, demo.errors
+    report = json.loads(demo.output)
+    assert SHOWN[incident](report), report
