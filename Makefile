@@ -25,7 +25,8 @@ demo: $(VENV)/.demo ## run the demo shop and print P99, bottleneck and cache hit
 test: $(VENV)/.dev ## run the tests; the servers they need are installed where that is allowed
 	@$(INSTALL_DEBIAN_PACKAGES) < tests/debian-packages.txt || true
 	@$(VENV)/bin/python tests/helm/fetch_helm.py || true
-	@$(PIP_INSTALL) 'mysqlclient>=2.2' || true # built from its sources, which not every machine can
+	@$(PIP_INSTALL) 'mysqlclient>=2.2' > /dev/null 2>&1 || \
+		printf '==> mysqlclient cannot be built from its sources here\n'
 	$(say) 'running the tests'
 	@$(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 

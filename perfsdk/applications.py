@@ -127,15 +127,9 @@ class Applications:
 def interface_of(app: Any) -> str:
     """How servers call an application: `ASGI`, `WSGI` or `aiohttp.web`."""
     framework = _framework_of(app)
-    if framework is None:
-        of_asgi = isinstance(app, asgi.Wrapper) or (
-            not isinstance(app, wsgi.Wrapper) and _is_asgi(app)
-        )
-        return "ASGI" if of_asgi else "WSGI"
-    name = _name(framework)
-    if name == "frameworks.aiohttp_web":
+    if framework is not None and _name(framework) == "frameworks.aiohttp_web":
         return "aiohttp.web"
-    return "WSGI" if name == "frameworks.flask" or not _is_asgi(app) else "ASGI"
+    return "ASGI" if _is_asgi(app) else "WSGI"
 
 
 def outside_of(layers: list[Around]) -> Around:

@@ -8,11 +8,11 @@ under WSGI in the thread that the server gives to the request.
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import Any, NamedTuple
+from urllib.parse import parse_qs
 
 from perfsdk import guard
 from perfsdk_exporter.collection import Collection, Collector
@@ -87,14 +87,15 @@ class MetricsPage:
         if path not in self.paths or method not in _METHODS:
             return None
         try:
-            with self._of_this_process().place() as collector:
-                request = asked.Request(
-                    accept=environ.get("HTTP_ACCEPT", ""),
-                    accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
-                    query_string=environ.get("QUERY_STRING", ""),
+            process = self._of_this_process()
+            with process.scrapes.place():
+                headers, render = self._asked(
+                    path,
+                    environ.get("HTTP_ACCEPT", ""),
+                    environ.get("HTTP_ACCEPT_ENCODING", ""),
+                    environ.get("QUERY_STRING", ""),
                 )
-                headers, render = self._asked(path, request)
-                body = b"".join(render(collector.collect()))
+                body = b"".join(render(process.collector.collect()))
             status = 200
         except RefusalError as refused:
             status, headers, body = refused.status, _TEXT, f"{refused.line}\n".encode()
@@ -128,19 +129,22 @@ class MetricsPage:
             raise RefusalError(503, "timeout", line) from error
 
     async def _render(self, scrapes: Scrapes, path: str, scope: Scope) -> "_Page":
-        request = asked.Request(
-            accept=_header(scope, b"accept"),
-            accept_encoding=_header(scope, b"accept-encoding"),
-            query_string=scope.get("query_string", b"").decode("latin-1"),
+        headers, render = self._asked(
+            path,
+            _header(scope, b"accept"),
+            _header(scope, b"accept-encoding"),
+            scope.get("query_string", b"").decode("latin-1"),
         )
-        headers, render = self._asked(path, request)
         chunks = render(await scrapes.collect())
         return _Page(_encoded(headers), await scrapes.batch(chunks), chunks)
 
-    def _asked(self, path: str, request: asked.Request) -> asked.Asked:
+    def _asked(self, path: str, accept: str, encoding: str, query_string: str) -> asked.Asked:
+        query = parse_qs(query_string)
+        first = {name: values[0] for name, values in query.items()}
+        request = asked.Request(accept, encoding, query.get("name[]", []), first)
         if path == self._queries_path:
-            return asked.queries(request)
-        return asked.metrics(request, _is_of_all_workers)
+            return asked.queries(request, has_landing=False)
+        return asked.metrics(request, _of_all_workers)
 
 
 class _Process:
@@ -149,22 +153,6 @@ class _Process:
     def __init__(self, directory: Path) -> None:
         self.collector = ReapingCollector(directory)
         self.scrapes = Scrapes(self.collector, MAX_SCRAPES)
-        self._places = BoundedSemaphore(MAX_SCRAPES)
-
-    @contextmanager
-    def place(self) -> Iterator[Collector]:
-        """A place for one request in its own thread.
-
-        Raises:
-            RefusalError: all are taken.
-        """
-        if not self._places.acquire(blocking=False):
-            line = f"{MAX_SCRAPES} requests are being served; try again later."
-            raise RefusalError(503, "busy", line)
-        try:
-            yield self.collector
-        finally:
-            self._places.release()
 
 
 class ReapingCollector(Collector):
@@ -225,8 +213,12 @@ async def _send_line(send: Send, status: int, line: str) -> None:
     await send({"type": "http.response.body", "body": f"{line}\n".encode()})
 
 
-def _is_of_all_workers(family: Family) -> bool:
+def _of_all_workers(collection: Collection) -> list[Family]:
     """Not what each process counts of itself: a counter would go down with who is asked."""
+    return [family for family in collection.families if _is_of_all_workers(family)]
+
+
+def _is_of_all_workers(family: Family) -> bool:
     own = family.name.startswith(OWN_PREFIX)
     return not own or (
         family.kind == "gauge" and not family.name.startswith(f"{OWN_PREFIX}process_")

@@ -11,20 +11,16 @@ since nobody knows better. Sizes are those of text and bytes, before a `serde` w
 
 import functools
 from collections.abc import Callable, Collection
-from time import perf_counter
 from typing import Any
 
-from perfsdk import guard
 from perfsdk.recorder import Recorder
-from perfsdk.request import CACHE, counted, current
+from perfsdk.request import CACHE
 from perfsdk.wrapping.caches import Caches
 from perfsdk.wrapping.calls import Args, Kwargs, Make, timed
 from perfsdk.wrapping.memcached import ABSENT, Memcached
 from perfsdk.wrapping.patches import Patches
 
 VERSIONS = ((4,), (5,))
-
-BIT = 1 << CACHE
 
 Call = Callable[..., Any]
 
@@ -65,7 +61,7 @@ def _makes(memcached: Memcached, *, is_leaf: bool) -> dict[str, Make]:
     gets = ("get_many", "get_multi", "gets_many", "gets_multi")
     deletes = ("delete_many", "delete_multi")
     return {
-        "get": functools.partial(_get, memcached, is_leaf),
+        "get": functools.partial(_with_our_default, measured(memcached.find_lookup)),
         "gets": measured(find("get", memcached.got(_has_default_token))),
         **dict.fromkeys(gets, functools.partial(_with_a_list, get_many)),
         **dict.fromkeys(("set", "add", "replace"), store),
@@ -80,39 +76,13 @@ def _makes(memcached: Memcached, *, is_leaf: bool) -> dict[str, Make]:
     }
 
 
-def _get(memcached: Memcached, is_leaf: bool, wrapped: Call) -> Call:
-    """As `timed` does it, in one frame for most calls are this one.
-
-    It is asked with a default of ours, since a value may equal the application's.
-    """
-    lookup = memcached.lookup
+def _with_our_default(make: Make, wrapped: Call) -> Call:
+    """`get` is asked with a default of ours, since a value may equal the application's."""
+    measured = make(wrapped)
 
     @functools.wraps(wrapped)
     def get(self: Any, key: Any, default: Any = None, **kwargs: Any) -> Any:
-        outer = counted.get()
-        if outer & BIT:
-            return wrapped(self, key, default, **kwargs)
-        try:
-            operation = lookup(key)
-        except Exception:
-            guard.failed("pymemcache.get")
-            return wrapped(self, key, default, **kwargs)
-        account = current.get()
-        if not is_leaf:
-            counted.set(outer | BIT)
-        started = perf_counter()
-        if account is not None and (events := account.events) is not None:
-            events.append((started, CACHE))
-        try:
-            value = wrapped(self, key, ABSENT, **kwargs)
-        except BaseException as error:
-            if not is_leaf:
-                counted.set(outer)
-            operation.end(account, started, (self, key), kwargs, None, error)
-            raise
-        if not is_leaf:
-            counted.set(outer)
-        operation.end(account, started, (self, key), kwargs, value, None)
+        value = measured(self, key, ABSENT, **kwargs)
         return default if value is ABSENT else value
 
     return get

@@ -19,8 +19,9 @@ from perfsdk.integrations.redis_commands import (
     tell,
 )
 from perfsdk.recorder import Recorder
-from perfsdk.request import CACHE, Account, counted
+from perfsdk.request import CACHE, counted
 from perfsdk.wrapping import calls
+from perfsdk.wrapping.answered import Answered
 from perfsdk.wrapping.cache_keys import OTHER_USES
 from perfsdk.wrapping.cache_lookup import Lookup
 from perfsdk.wrapping.caches import Cache, Caches
@@ -32,36 +33,18 @@ QueueOf = Callable[[Any], tuple[Sequence[Args], bool]]
 """Gives the commands that a pipeline holds, and whether it sends something without any."""
 
 
-class Command(Operation):
-    """A kind of command on one cache, which tells what was answered when it ends.
+class Command(Answered):
+    """A kind of command, which tells the caches of its keys what was answered."""
 
-    To have the answer inspected afterwards would take three calls more.
-    """
+    __slots__ = ("_cache_of", "_tell")
 
-    __slots__ = ("_cache_of", "_end", "_tell")
-
-    def __init__(self, cache: Cache, operation: str, tell: Tell | None, cache_of: CacheOf) -> None:
-        timed = cache.operation(operation)
-        super().__init__(timed.component, timed.durations, timed.labels)
-        self._end = timed.end
+    def __init__(self, timed: Operation, tell: Tell, cache_of: CacheOf) -> None:
+        super().__init__(timed, "redis.tell")
         self._tell = tell
         self._cache_of = cache_of
 
-    def end(
-        self,
-        account: Account | None,
-        started: float,
-        args: Args,
-        kwargs: Kwargs,
-        result: Any,
-        error: BaseException | None,
-    ) -> None:
-        self._end(account, started, args, kwargs, result, error)
-        if error is None and self._tell is not None:
-            try:
-                self._tell(self._cache_of, args[1:], result)
-            except Exception:
-                guard.failed("redis.tell")
+    def tell(self, args: Args, _kwargs: Kwargs, result: Any) -> None:
+        self._tell(self._cache_of, args[1:], result)
 
 
 class Clients:
@@ -171,11 +154,13 @@ def _finder(recorder: Recorder, cache_of: CacheOf, default: Cache) -> Find:
         if kind.operation is None:
             return None
         if known is None and kind.tell is not None:  # in another spelling: told apart once more
-            return Command(of(kind, args), kind.operation, tell, cache_of)
+            return Command(of(kind, args).operation(kind.operation), tell, cache_of)
         cache = of(kind, args)
         operation = commands.get((cache, kind))
         if operation is None:
-            operation = Command(cache, kind.operation, kind.tell, cache_of)
+            operation = cache.operation(kind.operation)
+            if kind.tell is not None:
+                operation = Command(operation, kind.tell, cache_of)
             if operation.is_lasting:
                 commands[cache, kind] = operation
         return operation

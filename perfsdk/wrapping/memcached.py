@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
 
-from perfsdk import guard
 from perfsdk.recorder import Recorder
-from perfsdk.request import Account
+from perfsdk.wrapping.answered import Answered
 from perfsdk.wrapping.cache_lookup import Lookup
 from perfsdk.wrapping.caches import Cache, Caches
 from perfsdk.wrapping.calls import Args, Find, Kwargs, Operation
@@ -18,36 +17,19 @@ Tell = Callable[[Cache, Any, Args, Kwargs, Any], None]
 """Takes the cache, the key, the arguments after it, the keyword arguments and the answer."""
 
 
-class KeyCall(Operation):
-    """A call for one key, which tells its cache what was answered when it ends.
+class KeyCall(Answered):
+    """A call for one key, which tells its cache what was answered."""
 
-    To have the answer inspected afterwards would take three calls more.
-    """
-
-    __slots__ = ("_cache", "_end", "_tell")
+    __slots__ = ("_cache", "_tell")
 
     def __init__(self, timed: Operation, cache: Cache, tell: Tell) -> None:
-        super().__init__(timed.component, timed.durations, timed.labels)
-        self._end = timed.end
+        super().__init__(timed, "memcached.tell")
         self._cache = cache
         self._tell = tell
 
-    def end(
-        self,
-        account: Account | None,
-        started: float,
-        args: Args,
-        kwargs: Kwargs,
-        result: Any,
-        error: BaseException | None,
-    ) -> None:
-        self._end(account, started, args, kwargs, result, error)
-        if error is None:
-            try:
-                key = args[1] if len(args) > 1 else kwargs.get("key")
-                self._tell(self._cache, key, args[2:], kwargs, result)
-            except Exception:
-                guard.failed("memcached.tell")
+    def tell(self, args: Args, kwargs: Kwargs, result: Any) -> None:
+        key = args[1] if len(args) > 1 else kwargs.get("key")
+        self._tell(self._cache, key, args[2:], kwargs, result)
 
 
 class Memcached:

@@ -1,8 +1,7 @@
 """What a request for a page asks for, and what makes it, whichever server answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qs
 
 from perfsdk_exporter.collection import Collection
 from perfsdk_exporter.families import Family
@@ -15,11 +14,16 @@ from perfsdk_exporter.web.scraping import named
 
 
 class Request(NamedTuple):
-    """What a page depends on; of the headers, the values separated by commas."""
+    """What a page depends on.
+
+    Of the headers, the values separated by commas; of the query, the values of `name[]`, and the
+    first value of each parameter.
+    """
 
     accept: str
     accept_encoding: str
-    query_string: str
+    names: Sequence[str]
+    parameters: Mapping[str, str]
 
 
 class Asked(NamedTuple):
@@ -29,26 +33,24 @@ class Asked(NamedTuple):
     render: Callable[[Collection], Iterator[bytes]]
 
 
-def metrics(request: Request, shows: Callable[[Family], bool]) -> Asked:
-    """The metrics, of those families that `shows` lets through."""
-    names = parse_qs(request.query_string).get("name[]", [])
+def metrics(request: Request, shown: Callable[[Collection], Iterable[Family]]) -> Asked:
+    """The metrics, of the families `shown` of a collection."""
     chosen = choose_format(request.accept)
 
     def write(collection: Collection) -> Iterator[bytes]:
-        yield from chosen.render(named(filter(shows, collection.families), names))
+        return chosen.render(named(shown(collection), request.names))
 
     return _compressed({"Content-Type": chosen.content_type}, write, request)
 
 
-def queries(request: Request) -> Asked:
-    """The table of queries, without a way back to a landing page.
+def queries(request: Request, *, has_landing: bool) -> Asked:
+    """The table of queries; `has_landing`: there is a page to go back to, at `/`.
 
     Raises:
         RefusalError: a parameter has a value that means nothing.
     """
-    first = {name: values[0] for name, values in parse_qs(request.query_string).items()}
     try:
-        answer = answer_for(first, request.accept, has_landing=False)
+        answer = answer_for(request.parameters, request.accept, has_landing=has_landing)
     except SelectionError as error:
         raise RefusalError(400, "bad_request", str(error)) from error
     return _compressed(answer.headers, answer.write, request)

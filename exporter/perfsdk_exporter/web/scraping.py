@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import TypeVar
 
 from perfsdk_exporter import collection
@@ -33,7 +34,7 @@ class Scrapes:
     def __init__(self, collector: collection.Collector, max_requests: int) -> None:
         self._collector = collector
         self._max_requests = max_requests
-        self._running = 0
+        self._places = BoundedSemaphore(max_requests) if max_requests > 0 else None
         # One: a collector collects once at a time, and who waits in a queue can leave it.
         self._collecting = ThreadPoolExecutor(1, thread_name_prefix="perfsdk-collect")
         self._rendering = ThreadPoolExecutor(
@@ -42,19 +43,21 @@ class Scrapes:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place for one request.
+        """A place for one request, in the event loop or in a thread of its own.
 
         Raises:
             RefusalError: all are taken.
         """
-        if 0 < self._max_requests <= self._running:
+        if self._places is None:
+            yield
+            return
+        if not self._places.acquire(blocking=False):
             line = f"{self._max_requests} requests are being served; try again later."
             raise RefusalError(503, "busy", line)
-        self._running += 1
         try:
             yield
         finally:
-            self._running -= 1
+            self._places.release()
 
     async def collect(self) -> collection.Collection:
         """A collection.

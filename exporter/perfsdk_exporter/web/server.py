@@ -4,23 +4,22 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from aiohttp import hdrs, web
 
-from perfsdk_exporter.collection import Collector
+from perfsdk_exporter.collection import Collection, Collector
 from perfsdk_exporter.families import Family
-from perfsdk_exporter.formats.compression import compress
-from perfsdk_exporter.formats.negotiation import choose_encoding, choose_format
+from perfsdk_exporter.web import asked
 from perfsdk_exporter.web.access import add_access
 from perfsdk_exporter.web.connections import Connections, Limits, note_phases, note_sending
 from perfsdk_exporter.web.landing import render_landing_page
 from perfsdk_exporter.web.listening import address_of
 from perfsdk_exporter.web.protection import Protection
-from perfsdk_exporter.web.queries import OFF, prepare
 from perfsdk_exporter.web.refusals import RefusalError, Refusals
-from perfsdk_exporter.web.scraping import Scrapes, named, timeout_seconds
+from perfsdk_exporter.web.scraping import Scrapes, timeout_seconds
 
 MAX_REQUESTS = 40
 """How many requests are worked for at the same time, unless it is said otherwise."""
@@ -28,9 +27,9 @@ MAX_REQUESTS = 40
 SHUTDOWN_TIMEOUT_SECONDS = 1.0
 """How long a response that is being sent may take after the signal."""
 
-Begun = tuple[Iterator[bytes], bytes]
-"""All parts of a page but the first, and that one."""
-Begin = Callable[[web.Request, web.StreamResponse], Awaitable[Begun]]
+OFF = "The table of queries is off; start perfsdk-exporter with --web.queries to serve it."
+
+Ask = Callable[[asked.Request], asked.Asked]
 
 _SCRAPE_TIMEOUT = "X-Prometheus-Scrape-Timeout-Seconds"
 _PROTECTION = web.AppKey("protection", Protection)
@@ -55,12 +54,13 @@ def make_application(
     refusals = Refusals()
     scrapes = Scrapes(collector, max_requests)
 
-    async def send(request: web.Request, begin: Begin) -> web.StreamResponse:
-        response = web.StreamResponse(headers={hdrs.VARY: "Accept, Accept-Encoding"})
+    async def send(request: web.Request, ask: Ask) -> web.StreamResponse:
         with scrapes.place():
+            page = ask(_asking(request))
+            response = web.StreamResponse(headers=page.headers)
             seconds = timeout_seconds(request.headers.get(_SCRAPE_TIMEOUT, ""))
             try:
-                chunks, batch = await asyncio.wait_for(begin(request, response), seconds)
+                chunks, batch = await asyncio.wait_for(begin(page), seconds)
             except asyncio.TimeoutError as error:
                 line = f"the page was not ready within {seconds:g} s; give the scrape more time."
                 raise RefusalError(503, "timeout", line) from error
@@ -78,36 +78,22 @@ def make_application(
                     request.transport.abort()
         return response
 
-    async def begin_metrics(request: web.Request, response: web.StreamResponse) -> Begun:
-        chosen = choose_format(",".join(request.headers.getall(hdrs.ACCEPT, [])))
-        response.headers[hdrs.CONTENT_TYPE] = chosen.content_type
-        families = [*(await scrapes.collect()).families, *own_families()]
-        shown = named(families, request.query.getall("name[]", []))
-        return await first(request, response, chosen.render(shown))
+    async def begin(page: asked.Asked) -> tuple[Iterator[bytes], bytes]:
+        """All parts of a page but the first, and that one."""
+        chunks = page.render(await scrapes.collect())
+        return chunks, await scrapes.batch(chunks)
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        return await send(request, begin_metrics)
+        return await send(request, partial(asked.metrics, shown=all_families))
+
+    def all_families(collection: Collection) -> list[Family]:
+        own = [refusals.family(), *([protection.family()] if protection else [])]
+        return [*collection.families, *own]
 
     async def queries(request: web.Request) -> web.StreamResponse:
         if not with_queries:
             raise web.HTTPNotFound(text=OFF)
-        return await send(request, begin_queries)
-
-    async def begin_queries(request: web.Request, response: web.StreamResponse) -> Begun:
-        write = prepare(request, response)
-        return await first(request, response, write(await scrapes.collect()))
-
-    async def first(
-        request: web.Request, response: web.StreamResponse, page: Iterator[bytes]
-    ) -> Begun:
-        encoding = choose_encoding(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, [])))
-        if encoding != "identity":
-            response.headers[hdrs.CONTENT_ENCODING] = encoding
-        chunks = iter(compress(page, encoding))
-        return chunks, await scrapes.batch(chunks)
-
-    def own_families() -> list[Family]:
-        return [refusals.family(), *([protection.family()] if protection else [])]
+        return await send(request, partial(asked.queries, has_landing=True))
 
     async def landing(_: web.Request) -> web.Response:
         with scrapes.place():
@@ -136,6 +122,15 @@ def make_application(
     application.router.add_get("/-/ready", ready)
     application.on_cleanup.append(close_threads)
     return application
+
+
+def _asking(request: web.Request) -> asked.Request:
+    return asked.Request(
+        accept=",".join(request.headers.getall(hdrs.ACCEPT, [])),
+        accept_encoding=",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, [])),
+        names=request.query.getall("name[]", []),
+        parameters=request.query,
+    )
 
 
 async def serve(

@@ -27,13 +27,12 @@ def plant(incident: str) -> None:
     """
     planting = PLANTING[incident]
     _charge_in(0.005)
-    if incident != "n-plus-one":
-        event.listen(Session, "do_orm_execute", _load_items_together)
+    event.listen(Session, "do_orm_execute", _load_items_together)
     planting()
 
 
 def _nothing() -> None:
-    """The mended shop, or one without the loading of all items together."""
+    """The mended shop."""
 
 
 def _make_search_slow() -> None:
@@ -59,6 +58,11 @@ def _wait_in_search(
     if "products.name BETWEEN" in statement:
         statement = statement.replace("WHERE", f"WHERE waited({WAITED_SECONDS}) AND", 1)
     return statement, parameters
+
+
+def _load_items_one_by_one() -> None:
+    """The items of each order are a query of their own, as the shop has it."""
+    event.remove(Session, "do_orm_execute", _load_items_together)
 
 
 def _flush_cache() -> None:
@@ -111,7 +115,7 @@ def _load_items_together(state: ORMExecuteState) -> None:
 PLANTING: dict[str, Callable[[], None]] = {
     "none": _nothing,
     "slow-query": _make_search_slow,
-    "n-plus-one": _nothing,
+    "n-plus-one": _load_items_one_by_one,
     "cache-flush": _flush_cache,
     "pool-exhaustion": _shrink_pool,
     "errors": _fail_some,
