@@ -13,8 +13,7 @@ from perfsdk.request import Account, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import ROWS, AsyncDatabaseContract, counts
-
-SYSTEM = {"db_system_name": "mariadb", "db_namespace": "shop"}
+from tests.integrations.mysql_contract import Items
 
 
 @asynccontextmanager
@@ -31,25 +30,10 @@ async def connected(server):
         connection.close()
 
 
-class TestContract(AsyncDatabaseContract):
+class TestContract(Items, AsyncDatabaseContract):
     """The contract on a temporary table."""
 
     library = "aiomysql"
-    labels = {**SYSTEM, "db_operation_name": "SELECT", "db_collection_name": "items"}  # noqa: RUF012 - read only
-    failure_labels = {**labels, "db_operation_name": "INSERT"}  # noqa: RUF012 - read only
-    error_type = "IntegrityError"
-    bounded = {  # noqa: RUF012 - read only
-        "db_system_name": {"mariadb"},
-        "db_namespace": {"shop"},
-        "db_operation_name": {"CREATE", "INSERT", "SELECT"},
-        "db_collection_name": {"items", ""},
-        "error_type": {"", "IntegrityError"},
-    }
-    result = ((0,),)
-
-    @pytest.fixture(autouse=True)
-    def _server(self, mariadb):
-        self.server = mariadb
 
     def owners(self):
         return [aiomysql, aiomysql.Cursor, aiomysql.SSCursor, aiomysql.Connection]

@@ -27,6 +27,7 @@ from perfsdk.testing import Recording
 from perfsdk.wrapping.dbapi import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS
+from tests.mariadb import start_mariadb
 
 VERBS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 INSERT = "INSERT INTO items VALUES (%s, %s)"
@@ -57,6 +58,13 @@ class Plan:
                 (40, 5, 15, 10, 5, 3, 3, 2),
             )[0]
             yield kind, self._random.randrange(30), self._random.randrange(2, 9)
+
+
+@pytest.fixture(scope="module")
+def mariadb(tmp_path_factory):
+    """A server of its own: on another one, statements that tests cancelled may still end."""
+    with start_mariadb(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -209,18 +217,23 @@ def tables(seen):
 
 
 @contextmanager
-def compared(seen, recording, connection):
+def compared(mariadb, recording, driver):
     """What is counted inside, here and by the server, must be equal: 5,000 operations.
 
-    The connection is the one that is used before it, and last inside.
+    It gives a connection of SQLAlchemy's on the driver, which must be the one used last.
     """
-    settle(connection)
-    seen.execute(f"TRUNCATE {SUMMARY}")
-    before = ours(recording)
-    yield
-    settle(connection)
-    after = ours(recording)
-    server = server_counts(seen)
+    with (
+        observer(mariadb) as seen,
+        tables(seen),
+        engine_connection(mariadb, driver) as connection,
+    ):
+        settle(connection)
+        seen.execute(f"TRUNCATE {SUMMARY}")
+        before = ours(recording)
+        yield connection
+        settle(connection)
+        after = ours(recording)
+        server = server_counts(seen)
     counted = {
         verb: tuple(now - then for now, then in zip(after[verb], before[verb], strict=True))
         for verb in after
@@ -243,15 +256,10 @@ async def test_every_statement_is_counted_as_the_server_counts_it(mariadb, recor
     sync = pymysql.connect(**address, database="shop", autocommit=True)
     awaited = await aiomysql.connect(**address, db="shop", autocommit=True)
     try:
-        with (
-            observer(mariadb) as seen,
-            tables(seen),
-            engine_connection(mariadb, "pymysql") as connection,
-            compared(seen, recording, connection),
-        ):
+        with compared(mariadb, recording, "pymysql") as engine:
             blocking_load(pymysql, sync, Plan(1, 2000))
             await aiomysql_load(awaited, Plan(2, 1500))
-            sqlalchemy_load(connection, Plan(3, 1500))
+            sqlalchemy_load(engine, Plan(3, 1500))
     finally:
         awaited.close()
         sync.close()
@@ -264,12 +272,7 @@ def test_so_it_is_with_mysqlclient(mariadb, recording, mysqldb):
     import_module(INTEGRATIONS["MySQLdb"]).patch(mysqldb, patches, recording.recorder)
     connection = mysqldb.connect(**address, database="shop", autocommit=True)
     try:
-        with (
-            observer(mariadb) as seen,
-            tables(seen),
-            engine_connection(mariadb, "mysqldb") as engine,
-            compared(seen, recording, engine),
-        ):
+        with compared(mariadb, recording, "mysqldb") as engine:
             blocking_load(mysqldb, connection, Plan(4, 3000))
             sqlalchemy_load(engine, Plan(5, 2000))
     finally:
