@@ -96,7 +96,7 @@ class Collector:
                 shown, more = without_clashes(others, beside=shown)
                 clashing += more
             left_out += [LeftOut(None, f.name, "clash", f.series_count) for f in clashing]
-            self._segments.release()
+            self._segments.settle()
             segments = _states(snapshots, unreadable, left_out)
             snapshots.clear()
             self._log_news(explanation, unreadable, left_out)

@@ -8,6 +8,7 @@ import math
 import struct
 import zlib
 from array import array
+from typing import Any
 
 SLOT_CELLS = 7
 PAIR_CELLS = 2 * SLOT_CELLS
@@ -50,7 +51,7 @@ def write_exemplar(
     values[start : start + SLOT_CELLS] = memoryview(slot).cast("d")
 
 
-def read_exemplar(values: "array[float] | memoryview[float]", cell: int) -> Exemplar | None:
+def read_exemplar(values: "array[float] | memoryview[Any]", cell: int) -> Exemplar | None:
     """The newest exemplar of the pair at `cell`, None when no slot holds one. Never raises."""
     newest: Exemplar | None = None
     latest = -1

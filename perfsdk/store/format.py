@@ -192,14 +192,27 @@ def record_size(data: bytes, offset: int) -> int:
     return RECORD_HEADER + length + (-length % CELL) if length else 0
 
 
-def unpack_record(data: bytes, offset: int) -> list[Any] | None:
-    """The record at `offset`, or None when its checksum or its JSON does not hold."""
+def record_payload(data: bytes, offset: int) -> bytes | None:
+    """The payload of the record at `offset`, or None when its checksum does not hold."""
     length, checksum = _RECORD.unpack_from(data, offset)
     payload = data[offset + RECORD_HEADER : offset + RECORD_HEADER + length]
-    if len(payload) != length or zlib.crc32(payload) != checksum:
-        return None
+    return payload if len(payload) == length and zlib.crc32(payload) == checksum else None
+
+
+def unpack_payloads(payloads: Sequence[bytes]) -> list[list[Any] | None]:
+    """The records, or None for each that is no JSON array."""
     try:
-        fields = json.loads(payload)
+        # As one document: a decoder's start costs more than what a record holds.
+        found = json.loads(b"[%b]" % b",".join(payloads))
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) != len(payloads):
+        found = [_unpack_payload(payload) for payload in payloads]
+    return [fields if isinstance(fields, list) else None for fields in found]
+
+
+def _unpack_payload(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    return fields if isinstance(fields, list) else None

@@ -5,10 +5,7 @@ import os
 import stat
 import sys
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from perfsdk.store.description import MetricRecord, parse_metric
@@ -23,38 +20,26 @@ from perfsdk.store.format import (
     SUFFIX,
     FormatError,
     Header,
+    record_payload,
     record_size,
     unpack_header,
-    unpack_record,
+    unpack_payloads,
 )
+from perfsdk.store.series import SeriesRecord, pack_places
 
 MAX_FILE_SIZE_BYTES = 256 << 20
 # ceil(log2(x) * 8) / 8 of the smallest and of the largest real
 MIN_BLOCK, MAX_BLOCK = -1074, 1024
 
-
-_NONE: Mapping[int, int] = MappingProxyType({})  # a dictionary for each series takes memory
-
-
-@dataclass(slots=True)
-class SeriesRecord:
-    """One series: `cell` is the first of its cells, `blocks` maps a native block to its first.
-
-    `exemplars` maps a range of values to its pair of slots; see `exemplars.read_exemplar`.
-    """
-
-    metric: MetricRecord
-    labels: tuple[str, ...]
-    cell: int
-    blocks: Mapping[int, int] = field(default_factory=lambda: _NONE)
-    exemplars: Mapping[int, int] = field(default_factory=lambda: _NONE)
+_RECORD_BYTES_AT_ONCE = 64 << 10
 
 
 class SegmentReader:
     """One segment file, open for reading.
 
-    `refresh` reads what was described since the last time and a copy of all cells. It uses
-    `pread`, so a file that shrinks gives an error, not a signal. Not safe for threads.
+    `refresh` reads what was described since the last time and a copy of all cells; the two
+    steps can be had apart. All use `pread`, so a file that shrinks gives an error, not a
+    signal. Not safe for threads.
     """
 
     def __init__(self, path: Path, *, extra_cells: int = 0) -> None:
@@ -70,12 +55,14 @@ class SegmentReader:
         self.values: array[float] = array("d")
         self.unreadable_records = 0
         self.records_taken = 0
+        # What is described, not what is in use: a wrong end costs no memory, and no processor
+        # whose stores others see in another order makes a series of ours reach beyond it.
+        self.described_cells = 0
         self.folded: set[bytes] = set()  # segments that are in the totals of an archive
         self._extra_cells = extra_cells
         self._metrics: dict[int, MetricRecord] = {}
         self._by_cell: dict[int, SeriesRecord] = {}
         self._records_read = 0
-        self._described_end = 0
         # O_NONBLOCK: opening a FIFO must not wait for its other end.
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -100,6 +87,17 @@ class SegmentReader:
         Raises:
             FormatError: the content contradicts itself or the file shrank.
         """
+        self.read_descriptions()
+        values = array("d", bytes(self.described_cells * CELL))
+        self.read_cells(0, memoryview(values))
+        self.values = values
+
+    def read_descriptions(self) -> None:
+        """Read what was described since the last time; the cells of all of it may be read then.
+
+        Raises:
+            FormatError: the content contradicts itself or the file shrank.
+        """
         words = os.pread(self._fd, 16, CELLS_END_OFFSET)
         if len(words) < 16:
             raise FormatError("truncated")
@@ -112,12 +110,15 @@ class SegmentReader:
         cells_end = int.from_bytes(os.pread(self._fd, 8, CELLS_END_OFFSET), "little")
         if cells_end * CELL > self.header.values_size:
             raise FormatError("more cells than there is room for")
-        # What is described, not what is in use: a wrong end costs no memory, and no processor
-        # whose stores others see in another order makes a series of ours reach beyond `values`.
-        data = os.pread(self._fd, self._described_end * CELL, self.header.page)
-        if len(data) < self._described_end * CELL:
+
+    def read_cells(self, first: int, into: memoryview) -> None:
+        """Fill `into`, whose items have 8 bytes, with the cells from `first` on.
+
+        Raises:
+            FormatError: the file shrank.
+        """
+        if os.preadv(self._fd, [into], self.header.page + first * CELL) < into.nbytes:
             raise FormatError("truncated")
-        self.values = array("d", data)
 
     def adopt(self, other: "SegmentReader", size: int) -> bool:
         """Take the descriptions of `other` when the first `size` bytes of both are the same.
@@ -127,7 +128,7 @@ class SegmentReader:
         Raises:
             FormatError: the file shrank.
         """
-        cells = other._described_end  # noqa: SLF001 - of this class
+        cells = other.described_cells
         if size > self.header.records_size or cells * CELL > self.header.values_size:
             return False
         if self._read_at(0, size) != other._read_at(0, size):  # noqa: SLF001 - of this class
@@ -135,14 +136,8 @@ class SegmentReader:
         self.series = other.series
         self._metrics, self._by_cell = other._metrics, other._by_cell  # noqa: SLF001 - of this class
         self._records_read = size
-        self._described_end = cells
+        self.described_cells = cells
         return True
-
-    def reread(self, cell: int, count: int) -> None:
-        """Take some cells of `values` again; what is not there any more stays as it was."""
-        data = os.pread(self._fd, count * CELL, self.header.page + cell * CELL)
-        if len(data) == count * CELL:
-            self.values[cell : cell + count] = array("d", data)
 
     def is_live(self) -> bool:
         """Whether the process that writes this segment exists: its lock is held."""
@@ -162,12 +157,14 @@ class SegmentReader:
     def _read_records(self, end: int) -> None:
         # In steps: a wrong end costs no memory, because there are no records where it leads.
         while (left := end - self._records_read) >= RECORD_HEADER:
-            data = self._read_at(self._records_read, min(left, MAX_RECORD_BYTES))
+            data = self._read_at(self._records_read, min(left, _RECORD_BYTES_AT_ONCE))
             size = record_size(data, 0)
             if size == 0:
                 return  # being written: next time
-            if size > len(data):
+            if size > min(left, MAX_RECORD_BYTES):
                 raise FormatError("a record reaches beyond the end")
+            if size > len(data):
+                data = self._read_at(self._records_read, size)
             self._take_complete(data)
 
     def _read_at(self, start: int, size: int) -> bytes:
@@ -177,36 +174,39 @@ class SegmentReader:
         return data
 
     def _take_complete(self, data: bytes) -> None:
-        offset = 0
+        payloads, sizes, offset = [], [], 0
         while offset + RECORD_HEADER <= len(data):
             size = record_size(data, offset)
             if size == 0 or offset + size > len(data):
-                return
-            fields = unpack_record(data, offset)
-            if fields is None:
+                break
+            payload = record_payload(data, offset)
+            if payload is None:
                 # Again, later: its writer may have been in the middle of it.
-                fields = unpack_record(self._read_at(self._records_read, size), 0)
+                payload = record_payload(self._read_at(self._records_read + offset, size), 0)
+            payloads.append(payload or b"")
+            sizes.append(size)
+            offset += size
+        for fields, size in zip(unpack_payloads(payloads), sizes, strict=True):
             if fields is None:
                 self.unreadable_records += 1
             else:
                 self._take(fields)
-            offset += size
             self._records_read += size
 
     def _take(self, fields: list[Any]) -> None:
         self.records_taken += 1
         try:
             match fields:
-                case ["meta", dict() as facts]:
-                    self.facts.update(facts)
-                case ["metric", int(number), dict() as description]:
-                    self._metrics[number] = parse_metric(description)
                 case ["series", int(number), int(cell), list(labels)]:
                     self._take_series(self._metrics[number], cell, labels)
                 case ["block", int(series_cell), int(block), int(cell)]:
                     self._take_block(self._by_cell[series_cell], block, cell)
                 case ["exemplar", int(series_cell), int(number), int(cell)]:
                     self._take_exemplar(self._by_cell[series_cell], number, cell)
+                case ["meta", dict() as facts]:
+                    self.facts.update(facts)
+                case ["metric", int(number), dict() as description]:
+                    self._metrics[number] = parse_metric(description)
                 case ["folded", list(identities)]:
                     self.folded.update(map(bytes.fromhex, identities))
                 case _:
@@ -226,18 +226,18 @@ class SegmentReader:
         if not series.metric.native or not MIN_BLOCK <= block <= MAX_BLOCK:
             raise ValueError(block)
         self._check_cells(cell, NATIVE_BUCKETS_PER_BLOCK)
-        series.blocks = {**series.blocks, block: cell}
+        series.block_places = pack_places({**series.blocks, block: cell})
 
     def _take_exemplar(self, series: SeriesRecord, number: int, cell: int) -> None:
         if series.metric.kind != "histogram" or not 0 <= number < MAX_RANGES:
             raise ValueError(number)
         self._check_cells(cell, PAIR_CELLS)
-        series.exemplars = {**series.exemplars, number: cell}
+        series.exemplar_places = pack_places({**series.exemplars, number: cell})
 
     def _check_cells(self, cell: int, count: int) -> None:
         if cell < 0 or (cell + count) * CELL > self.header.values_size:
             raise ValueError(cell)
-        self._described_end = max(self._described_end, cell + count)
+        self.described_cells = max(self.described_cells, cell + count)
 
 
 def find_segments(directory: Path) -> list[Path]:

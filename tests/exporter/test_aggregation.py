@@ -5,12 +5,13 @@ from array import array
 from bisect import bisect_left
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfsdk.store.description import MetricRecord
-from perfsdk.store.reader import SeriesRecord
+from perfsdk.store.series import SeriesRecord, pack_places
 from perfsdk_exporter.families import Histogram, Native
 from perfsdk_exporter.segments.aggregation import Aggregator
 from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup
@@ -31,7 +32,7 @@ def snapshot(*series, started=1.0, live=True, name="a", skipped=0):
         values.extend(cells)
     path = Path(f"/segments/{name}.seg")
     groups = tuple(groups.values())
-    return SegmentSnapshot(path, name.encode(), started, live, groups, values, skipped)
+    return SegmentSnapshot(path, name.encode(), started, live, groups, np.asarray(values), skipped)
 
 
 def aggregate(snapshots):
@@ -373,7 +374,7 @@ class Process:
     def series(self, label):
         found = next((one for one in self.group.series if one.labels == (label,)), None)
         if found is None:
-            found = SeriesRecord(NATIVE, (label,), len(self.values), {})
+            found = SeriesRecord(NATIVE, (label,), len(self.values))
             self.values.extend([0.0] * NATIVE.cell_count)
             self.group.series.append(found)
             self.described += 1
@@ -390,7 +391,8 @@ class Process:
             return
         index = math.ceil(math.log2(value) * 8)
         if index >> 3 not in series.blocks:
-            series.blocks[index >> 3] = len(self.values)
+            places = {**series.blocks, index >> 3: len(self.values)}
+            series.block_places = pack_places(places)
             self.values.extend([0.0] * 8)
             self.described += 1
         self.values[series.blocks[index >> 3] + (index & 7)] += 1.0
@@ -406,7 +408,7 @@ class Process:
             started=1.0,
             live=self.live,
             groups=(self.group,) if self.group.series else (),
-            values=self.values,
+            values=np.asarray(self.values),
             described=self.described,
             reread=self.reread,
         )

@@ -3,9 +3,11 @@
 from array import array
 from pathlib import Path
 
+import numpy as np
+
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.exemplars import PAIR_CELLS, write_exemplar
-from perfsdk.store.reader import SeriesRecord
+from perfsdk.store.series import SeriesRecord, pack_places
 from perfsdk_exporter.families import Exemplar
 from perfsdk_exporter.segments.aggregation import Aggregator
 from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup
@@ -29,12 +31,12 @@ class Process:
         self.sequence += 1
 
     def snapshot(self):
-        pairs = {number: 4 + number * PAIR_CELLS for number in range(2)}
-        series = SeriesRecord(METRIC, (self.label,), 0, {}, pairs)
+        pairs = pack_places({number: 4 + number * PAIR_CELLS for number in range(2)})
+        series = SeriesRecord(METRIC, (self.label,), 0, exemplar_places=pairs)
         group = SeriesGroup(METRIC, [series])
         path = Path(f"/{self.name}.seg")
         return SegmentSnapshot(
-            path, self.name.encode(), 1.0, self.live, (group,), array("d", self.values)
+            path, self.name.encode(), 1.0, self.live, (group,), np.array(self.values)
         )
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfsdk.store.description import describe, parse_metric
-from perfsdk.store.reader import SeriesRecord
+from perfsdk.store.series import SeriesRecord, pack_places
 from perfsdk_exporter.reaping.folding import Ended, RefusedError, apply, drop, fold, old_series
 from perfsdk_exporter.segments.cells import MAX_COUNT, MAX_TOTAL
 from tests.store.metrics import ACTIVE, COUNTER, NATIVE, SECONDS
@@ -25,11 +25,12 @@ def segment(*series, started=1.0):
     """What a process recorded: `(metric, labels, cells, {block: counts})`."""
     values, records = array("d"), []
     for metric, labels, cells, *blocks in series:
-        record = SeriesRecord(metric, labels, len(values), {})
+        record, places = SeriesRecord(metric, labels, len(values)), {}
         values.extend(cells)
         for block, counts in (blocks[0] if blocks else {}).items():
-            record.blocks[block] = len(values)
+            places[block] = len(values)
             values.extend(counts)
+        record.block_places = pack_places(places)
         records.append(record)
     return Ended(records, values, started)
 

@@ -18,9 +18,10 @@ from perfsdk.store.format import (
     complete_records,
     pack_header,
     pack_record,
+    record_payload,
     record_size,
     unpack_header,
-    unpack_record,
+    unpack_payloads,
 )
 from tests.store.metrics import COUNTER, NATIVE, TOTAL, only_segment
 
@@ -167,19 +168,25 @@ json_values = st.recursive(
 )
 
 
+def unpacked(data, offset=0):
+    """The record at `offset`, or None when there is none."""
+    payload = record_payload(data, offset)
+    return None if payload is None else unpack_payloads([payload])[0]
+
+
 @given(st.lists(json_values))
 def test_records_are_read_as_written(fields):
     """Any JSON array of encodable text survives, and its record is a multiple of 8 long."""
     record = pack_record(fields)
     assert 0 == len(record) % 8
     assert len(record) == record_size(record, 0)
-    assert fields == unpack_record(record, 0)
+    assert fields == unpacked(record)
 
 
 @given(st.text(st.characters(categories=["Cs"]), min_size=1))
 def test_lone_surrogates_become_question_marks(text):
     """Text that UTF-8 cannot hold is written all the same."""
-    assert ["?" * len(text)] == unpack_record(pack_record([text]), 0)
+    assert ["?" * len(text)] == unpacked(pack_record([text]))
 
 
 def test_a_record_that_no_reader_would_take_is_not_made():
@@ -194,7 +201,7 @@ def test_no_bytes_crash_the_reading_of_a_record(data, offset):
     """Bytes that are no record give None, or a list when they happen to be one."""
     offset = min(offset, len(data) - 8)
     assert record_size(data, offset) >= 0
-    assert unpack_record(data, offset) is None or isinstance(unpack_record(data, offset), list)
+    assert unpacked(data, offset) is None or isinstance(unpacked(data, offset), list)
 
 
 @pytest.mark.parametrize(
@@ -205,8 +212,20 @@ def test_no_bytes_crash_the_reading_of_a_record(data, offset):
 def test_what_is_no_json_array_is_no_record(payload):
     """A right checksum does not make JSON of something else."""
     record = struct.pack("<II", len(payload), zlib.crc32(payload)) + payload
-    fields = unpack_record(record, 0)
+    fields = unpacked(record)
     assert fields is None or [int] == [type(field) for field in fields]
+
+
+@given(st.lists(st.one_of(st.lists(json_values).map(lambda f: pack_record(f)[8:]), st.binary())))
+def test_records_read_together_are_those_read_one_by_one(payloads):
+    """What is no record among others takes none of them along."""
+    payloads = [payload.rstrip(b"\0") for payload in payloads]
+    apart = [unpack_payloads([payload])[0] for payload in payloads]
+    together = unpack_payloads(payloads)
+    assert len(payloads) == len(together)
+    if None in apart or not payloads:
+        return
+    assert apart == together
 
 
 def test_complete_records_end_at_the_first_hole():

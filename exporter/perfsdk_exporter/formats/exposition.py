@@ -6,6 +6,7 @@ lines. What was written for a histogram is kept with it, so one that nobody adde
 written again.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
@@ -23,6 +24,8 @@ _SUFFIXES = {
     "summary": ("", "_count", "_sum", "_created"),
     "info": ("", "_info"),
 }
+
+_SPECIAL = re.compile(r'[\\\n"]')
 
 _SERIES_AT_ONCE = 500
 """Series of a histogram that are joined to one piece of the page."""
@@ -167,19 +170,20 @@ def _histogram(
     totals: bool = True,
 ) -> str:
     name = family.name
-    lines = []
+    text = ""
     if family.kind == "histogram":
         head = f'{name}_bucket{{{pairs}{"," if pairs else ""}le="'
         counts = accumulate(histogram.buckets)
-        lines = [f"{head}{bound} {count!r}\n" for bound, count in zip(bounds, counts, strict=True)]
+        ends = [f"{bound} {count!r}\n" for bound, count in zip(bounds, counts, strict=True)]
         for exemplar in exemplars:
             bucket = bisect_left(family.bounds, exemplar.value)
-            lines[bucket] = f"{lines[bucket][:-1]} # {_exemplar(exemplar)}\n"
+            ends[bucket] = f"{ends[bucket][:-1]} # {_exemplar(exemplar)}\n"
+        text = head + head.join(ends)
     if totals:
         braces = f"{{{pairs}}}" if pairs else ""
-        lines.append(f"{name}_count{braces} {sum(histogram.buckets)!r}\n")
-        lines.append(f"{name}_sum{braces} {_number(histogram.sum)}\n")
-    return "".join(lines)
+        text += f"{name}_count{braces} {sum(histogram.buckets)!r}\n"
+        text += f"{name}_sum{braces} {_number(histogram.sum)}\n"
+    return text
 
 
 def _number(value: float) -> str:
@@ -211,9 +215,9 @@ def _exemplar(exemplar: Exemplar) -> str:
 
 
 def _pairs(names: Labels, values: Labels) -> str:
-    return ",".join(
-        [f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True)]
-    )
+    if _SPECIAL.search("".join(values)):
+        values = tuple(map(_escape, values))
+    return ",".join([f'{name}="{value}"' for name, value in zip(names, values, strict=True)])
 
 
 def _escape(text: str) -> str:

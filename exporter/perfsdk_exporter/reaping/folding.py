@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from perfsdk.store.description import MetricRecord, describe
 from perfsdk.store.format import CELL, NATIVE_BUCKETS_PER_BLOCK, pack_record
-from perfsdk.store.reader import SeriesRecord
+from perfsdk.store.series import SeriesRecord
 from perfsdk_exporter.segments.cells import MAX_COUNT, MAX_TOTAL
 
 EXTRA_CELLS = 2

@@ -18,7 +18,7 @@ from perfsdk_exporter.segments.descriptions import Agreement, LeftOut, agree, re
 from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup
 from perfsdk_exporter.segments.gauges import MERGES, merge_gauges
 from perfsdk_exporter.segments.histograms import Histograms
-from perfsdk_exporter.segments.rows import ExactSum, Rows, selected
+from perfsdk_exporter.segments.rows import ExactSum, Rows
 
 UNKNOWN = "(unknown)"
 """Stands for the metric where a damaged description does not tell it."""
@@ -130,7 +130,7 @@ def _add_counters(rows: Rows, agreement: Agreement, left_out: list[LeftOut]) -> 
         cells = gather(member.snapshot.values, placement.cells, 2 if archive else 1)
         valid = valid_totals(cells[:, 0])
         for part in placement.parts:
-            at = selected(part, valid)
+            at = np.flatnonzero(part & valid)
             for column in cells[at].T:  # an archive has the low part of each total beside it
                 exact.add(placement.rows[at], column)
             filled[placement.rows[at]] = True

@@ -1,6 +1,5 @@
 """Gathers the cells of many series into arrays and tells which no process writes."""
 
-from array import array
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,8 @@ MAX_TOTAL = 1e300
 """More than a process can add up, and so little that a sum over processes stays finite."""
 
 
-def gather(values: "array[float]", cells: Numbers, count: int) -> Reals:
+def gather(there: Reals, cells: Numbers, count: int) -> Reals:
     """`count` cells from each of `cells` on, one row each; NaN where there are none."""
-    there: Reals = np.frombuffer(values) if values else np.empty(0)
     if len(cells) and cells.max() + count > len(there):
         there = np.concatenate([there, np.full(count, np.nan)])
         cells = np.minimum(cells, len(there) - count)
@@ -30,7 +28,7 @@ def gather(values: "array[float]", cells: Numbers, count: int) -> Reals:
     return gathered
 
 
-def are_there(values: "array[float]", cells: Numbers, count: int) -> Mask:
+def are_there(values: Reals, cells: Numbers, count: int) -> Mask:
     """Which of the series have all their cells."""
     return cells + count <= len(values)
 

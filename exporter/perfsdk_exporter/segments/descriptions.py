@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from perfsdk.store.description import MetricRecord
-from perfsdk.store.reader import SeriesRecord
+from perfsdk.store.series import SeriesRecord
 from perfsdk_exporter.families import Labels
 from perfsdk_exporter.segments.cells import Mask
 from perfsdk_exporter.segments.discovery import SegmentSnapshot, SeriesGroup

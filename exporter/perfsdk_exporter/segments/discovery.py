@@ -3,16 +3,19 @@
 import errno
 import math
 import os
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from perfsdk.store.description import MetricRecord
 from perfsdk.store.format import FormatError
-from perfsdk.store.reader import SegmentReader, SeriesRecord, find_segments
+from perfsdk.store.reader import SegmentReader, find_segments
+from perfsdk.store.series import SeriesRecord
 from perfsdk_exporter.reaping.archive_reader import ARCHIVE, CurrentArchive
+from perfsdk_exporter.segments.cells import Mask, Numbers, Reals
+from perfsdk_exporter.segments.kept_cells import KeptCells
 from perfsdk_exporter.segments.segment_files import segment_name
 
 _WHAT_TO_DO = {
@@ -43,6 +46,8 @@ class SegmentSnapshot(NamedTuple):
     `started` in seconds since the epoch; `values` are all cells that belong to a series;
     `skipped_records` are descriptions whose checksum does not hold; `described` grows with
     everything that is described; `reread(cell, count)` takes these cells of `values` again.
+    `changed(cells, count)` tells in which of the places from each of `cells` on, `count` long,
+    something changed since the last call of `Segments.settle`; None: it is not known.
     `archive`: the totals of all processes that were reaped; each series has two more cells, see
     `perfsdk_exporter.reaping.archive`.
     """
@@ -52,10 +57,11 @@ class SegmentSnapshot(NamedTuple):
     started: float
     live: bool
     groups: Sequence[SeriesGroup]
-    values: "array[float]"
+    values: Reals
     skipped_records: int = 0
     described: int = 0
     reread: Callable[[int, int], None] = lambda _cell, _count: None
+    changed: Callable[[Numbers, int], Mask] | None = None
     archive: bool = False
 
 
@@ -134,10 +140,12 @@ class Segments:
             unreadable.append(Unreadable(path, _reason(error)))
         return None
 
-    def release(self) -> None:
-        """Let go of the values that were read; snapshots have theirs until they go away."""
+    def settle(self) -> None:
+        """What was read has been added up: from now on other changes count."""
         for segment in self._open.values():
-            segment.reader.values = array("d")
+            segment.cells.settle()
+        if self._archived is not None:
+            self._archived.cells.settle()
 
     def close(self) -> None:
         """Close all files."""
@@ -163,13 +171,15 @@ class Segments:
 @dataclass(slots=True)
 class _OpenSegment:
     reader: SegmentReader
+    cells: KeptCells = field(default_factory=KeptCells)
     _groups: dict[int, SeriesGroup] = field(default_factory=dict)
     _grouped: int = 0
 
     def snapshot(self) -> SegmentSnapshot:
         # Liveness first: what is read after the writer died is final.
         live = self.reader.is_live()
-        self.reader.refresh()
+        self.reader.read_descriptions()
+        self.cells.refresh(self.reader)
         for series in self._new_series():
             # The group keeps the record alive, so the id stays its own.
             group = self._groups.setdefault(id(series.metric), SeriesGroup(series.metric))
@@ -184,10 +194,11 @@ class _OpenSegment:
             started=header.started if math.isfinite(header.started) else 0.0,
             live=live,
             groups=tuple(self._groups.values()),
-            values=self.reader.values,
+            values=self.cells.values,
             skipped_records=self.reader.unreadable_records,
             described=self.reader.records_taken,
-            reread=self.reader.reread,
+            reread=partial(self.cells.reread, self.reader),
+            changed=self.cells.changed,
         )
 
     def _new_series(self) -> Iterator[SeriesRecord]:

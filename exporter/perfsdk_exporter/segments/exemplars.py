@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from perfsdk.store.exemplars import PAIR_CELLS, SLOT_CELLS, read_exemplar
+from perfsdk.store.exemplars import SLOT_CELLS, read_exemplar
 from perfsdk_exporter.families import Exemplar
 from perfsdk_exporter.segments.cells import gather
 from perfsdk_exporter.segments.descriptions import Member
@@ -34,10 +34,10 @@ class NewestExemplars:
             if not len(numbers):
                 continue
             values = member.snapshot.values
-            found = gather(values, placement.pair_cells, PAIR_CELLS)
-            times = np.fmax(found[:, _TIME], found[:, SLOT_CELLS + _TIME])
+            slots = (placement.pair_cells + slot for slot in (0, SLOT_CELLS))
+            times = np.fmax(*(gather(values, slot + _TIME, 1)[:, 0] for slot in slots))
             for i in np.flatnonzero(times > self._times[numbers]).tolist():
-                read = read_exemplar(values, int(placement.pair_cells[i]))
+                read = read_exemplar(values.data, int(placement.pair_cells[i]))
                 if read is None or read[3] <= self._times[numbers[i]]:
                     continue  # torn, or only one of its slots was newer
                 self._times[numbers[i]] = read[3]

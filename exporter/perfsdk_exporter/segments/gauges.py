@@ -5,7 +5,7 @@ import numpy as np
 from perfsdk_exporter.families import Labels
 from perfsdk_exporter.segments.cells import Numbers, Reals, are_there, gather
 from perfsdk_exporter.segments.descriptions import Agreement, LeftOut, report_invalid
-from perfsdk_exporter.segments.rows import Placement, Rows, selected
+from perfsdk_exporter.segments.rows import Placement, Rows
 
 MERGES = ("sum", "min", "max", "newest", "oldest", "worker")
 
@@ -33,7 +33,7 @@ def merge_gauges(
             merged = np.where(np.isnan(own), merged, own)
             continue
         for part in placement.parts:
-            at = selected(part, there & np.isfinite(cells[:, 0]))
+            at = np.flatnonzero(part & there & np.isfinite(cells[:, 0]))
             _merge(rule, merged, times, placement.rows[at], cells[at])
     if rule == "oldest":
         # The start of the oldest, infinite when nothing has one.
@@ -64,7 +64,7 @@ def _added_up(placement: Placement, cells: Reals, size: int) -> Reals:
     """The gauges of one process by row, NaN where it has none; parts of a series add up."""
     own = np.full(size, np.nan)
     for part in placement.parts:
-        at = selected(part, np.isfinite(cells[:, 0]))
+        at = np.flatnonzero(part & np.isfinite(cells[:, 0]))
         rows = placement.rows[at]
         own[rows] = np.nan_to_num(own[rows]) + cells[at, 0]
     return own

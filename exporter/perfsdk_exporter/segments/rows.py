@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from perfsdk.store.series import PLACE_BYTES
 from perfsdk_exporter.families import Labels
 from perfsdk_exporter.segments.cells import Mask, Numbers, Reals, add_exactly
 from perfsdk_exporter.segments.descriptions import Member
@@ -19,12 +20,14 @@ _SPARE = 1000
 class Placement:
     """Where the series of one metric in one segment belong: `cells[i]` to row `rows[i]`.
 
-    A series may be described twice; `parts` are selections in which no row occurs twice.
+    A series may be described twice; `parts` select series so that no row occurs twice in one.
     Native buckets: the 8 cells at `block_cells[i]` belong to series `block_series[i]` and to
-    slot `block_slots[i]` of the family, which others may share. `missing` is by how much the
-    native buckets of each series were behind its others when they were last read. Exemplars:
-    the pair of slots at `pair_cells[i]` belongs to row `pair_rows[i]` and to pair
-    `pair_numbers[i]` of the family.
+    slot `block_slots[i]` of the family, which others may share. Exemplars: the pair of slots at
+    `pair_cells[i]` belongs to row `pair_rows[i]` and to pair `pair_numbers[i]` of the family.
+
+    Of histograms, for each series as it was last added up: `valid`, whether a process can write
+    it; `missing`, by how much its native buckets were behind its others; `restless`, whether
+    they may still catch up. `is_added`: whether all of them are in the totals.
     """
 
     def __init__(self, group: SeriesGroup) -> None:
@@ -32,15 +35,18 @@ class Placement:
         self.described = -1
         self.rows: Numbers = np.empty(0, np.intp)
         self.cells: Numbers = np.empty(0, np.intp)
-        self.parts: Sequence[Numbers | slice] = ()
+        self.parts: Sequence[Mask] = ()
         self.block_series: Numbers = np.empty(0, np.intp)
         self.block_cells: Numbers = np.empty(0, np.intp)
         self.block_slots: Numbers = np.empty(0, np.intp)
         self.shares_slots = False
-        self.missing: Reals = np.empty(0)
         self.pair_rows: Numbers = np.empty(0, np.intp)
         self.pair_cells: Numbers = np.empty(0, np.intp)
         self.pair_numbers: Numbers = np.empty(0, np.intp)
+        self.valid: Mask = np.empty(0, np.bool_)
+        self.missing: Reals = np.empty(0)
+        self.restless: Mask = np.empty(0, np.bool_)
+        self.is_added = False
 
 
 class Rows:
@@ -53,6 +59,8 @@ class Rows:
         self.labels: list[Labels] = []
         self.slots: list[tuple[int, int]] = []
         """The row and the block number of each slot of native buckets."""
+        self.left: list[Numbers] = []
+        """The rows of each placement that was forgotten when members were last placed."""
         self._numbers: dict[Labels, int] = {}
         self._slot_numbers: dict[tuple[int, int], int] = {}
         self._pair_numbers: dict[tuple[int, int], int] = {}
@@ -73,6 +81,7 @@ class Rows:
                 self._update(member, placement)
                 placement.described = member.snapshot.described
             placed.append((member, placement))
+        self.left = [before[key].rows for key in before.keys() - self._placements.keys()]
         return placed
 
     def by_labels(self, values: "Reals | Sequence[T]", filled: Mask) -> "dict[Labels, T]":
@@ -112,37 +121,31 @@ class Rows:
                 placement.cells, np.array([one.cell for one in new], np.intp)
             )
             placement.parts = _without_repeats(placement.rows)
+            placement.valid = np.append(placement.valid, np.zeros(len(new), np.bool_))
+            placement.missing = np.append(placement.missing, np.zeros(len(new)))
+            placement.restless = np.append(placement.restless, np.zeros(len(new), np.bool_))
+        placement.is_added = False
         if placement.group.metric.native:
             self._place_blocks(placement)
         if placement.group.metric.kind == "histogram":
             self._place_exemplars(placement)
 
     def _place_blocks(self, placement: Placement) -> None:
-        found = [
-            (position, cell, self._slot(row, block))
-            for position, (one, row) in enumerate(
-                zip(placement.group.series, placement.rows.tolist(), strict=True)
-            )
-            for block, cell in one.blocks.items()
-        ]
-        columns = np.array(found, np.intp).reshape(-1, 3).T
-        placement.block_series, placement.block_cells, placement.block_slots = columns
-        placement.shares_slots = len({slot for _, _, slot in found}) < len(found)
-        new = len(placement.rows) - len(placement.missing)
-        placement.missing = np.append(placement.missing, np.zeros(new))
+        series, blocks, cells = _unpacked([one.block_places for one in placement.group.series])
+        slots = map(self._slot, zip(placement.rows[series].tolist(), blocks.tolist(), strict=True))
+        placement.block_series, placement.block_cells = series, cells
+        placement.block_slots = np.fromiter(slots, np.intp, len(series))
+        placement.shares_slots = len(np.unique(placement.block_slots)) < len(series)
 
     def _place_exemplars(self, placement: Placement) -> None:
-        rows = placement.rows.tolist()
-        found = [
-            (row, cell, self._pair(row, number))
-            for one, row in zip(placement.group.series, rows, strict=True)
-            for number, cell in one.exemplars.items()
-        ]
-        columns = np.array(found, np.intp).reshape(-1, 3).T
-        placement.pair_rows, placement.pair_cells, placement.pair_numbers = columns
+        series, ranges, cells = _unpacked([one.exemplar_places for one in placement.group.series])
+        rows = placement.rows[series]
+        pairs = map(self._pair, zip(rows.tolist(), ranges.tolist(), strict=True))
+        placement.pair_rows, placement.pair_cells = rows, cells
+        placement.pair_numbers = np.fromiter(pairs, np.intp, len(series))
 
-    def _pair(self, row: int, number: int) -> int:
-        return self._pair_numbers.setdefault((row, number), len(self._pair_numbers))
+    def _pair(self, place: tuple[int, int]) -> int:
+        return self._pair_numbers.setdefault(place, len(self._pair_numbers))
 
     def _number(self, labels: Labels) -> int:
         number = self._numbers.get(labels)
@@ -151,11 +154,11 @@ class Rows:
             self.labels.append(labels)
         return number
 
-    def _slot(self, row: int, block: int) -> int:
-        slot = self._slot_numbers.get((row, block))
+    def _slot(self, place: tuple[int, int]) -> int:
+        slot = self._slot_numbers.get(place)
         if slot is None:
-            slot = self._slot_numbers[row, block] = len(self.slots)
-            self.slots.append((row, block))
+            slot = self._slot_numbers[place] = len(self.slots)
+            self.slots.append(place)
         return slot
 
 
@@ -178,18 +181,19 @@ class ExactSum:
         return self._high + self._low
 
 
-def selected(part: "Numbers | slice", valid: Mask) -> Numbers:
-    """The positions of a part whose values are valid."""
-    positions: Numbers = np.arange(len(valid))[part]
-    return positions[valid[positions]]
-
-
-def _without_repeats(rows: Numbers) -> Sequence[Numbers | slice]:
-    if len(np.unique(rows)) == len(rows):
-        return (slice(None),)
+def _without_repeats(rows: Numbers) -> Sequence[Mask]:
     parts, left = [], np.arange(len(rows))
     while len(left):
         _, first = np.unique(rows[left], return_index=True)
-        parts.append(left[first])
+        part = np.zeros(len(rows), np.bool_)
+        part[left[first]] = True
+        parts.append(part)
         left = np.delete(left, first)
     return parts
+
+
+def _unpacked(places: Sequence[bytes]) -> tuple[Numbers, Numbers, Numbers]:
+    """Of all packed places the index of their series, the number and the cell."""
+    numbers, cells = np.frombuffer(b"".join(places), np.int64).reshape(-1, 2).T
+    series = np.repeat(np.arange(len(places)), [len(packed) // PLACE_BYTES for packed in places])
+    return series, numbers, cells

@@ -19,7 +19,8 @@ from perfsdk.catalog import (
 )
 from perfsdk.frameworks.labels import UNRESOLVED
 from perfsdk.store.format import FormatError
-from perfsdk.store.reader import SegmentReader, SeriesRecord, find_segments
+from perfsdk.store.reader import SegmentReader, find_segments
+from perfsdk.store.series import SeriesRecord
 
 _COUNTED = {metric.name: metric for metric in (DROPPED_SERIES, INTERNAL_ERRORS, UNRESOLVED_ROUTES)}
 _NAME = re.compile(r"[0-9a-f]{32}")
