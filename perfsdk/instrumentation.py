@@ -27,7 +27,7 @@ from perfsdk.store.directory import DirectoryError, check_directory, segment_dir
 from perfsdk.store.writer import Writer
 from perfsdk.tracing import Tracing, span_reader
 from perfsdk.version import __version__
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 
 if TYPE_CHECKING:
     from perfsdk.embedded import MetricsPage

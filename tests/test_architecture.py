@@ -82,6 +82,13 @@ def test_the_composition_root_loads_no_library_of_others():
     assert third_party(loaded_by("from perfsdk import instrument")) <= {"wrapt"}
 
 
+def test_what_reads_statements_is_loaded_with_a_library_that_has_some():
+    """An application without a database does not wait for patterns to be compiled."""
+    plain = "from perfsdk.instrumentation import Instrumentation"
+    assert "perfsdk.wrapping.dbapi" not in loaded_by(plain)
+    assert "perfsdk.wrapping.fingerprint" in loaded_by("import perfsdk.integrations.sqlite3")
+
+
 def test_the_exporter_loads_the_reading_half_of_the_store_alone():
     """The sidecar runs without what only applications need, wrapt above all."""
     loaded = loaded_by("import perfsdk_exporter.__main__")

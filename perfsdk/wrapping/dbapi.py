@@ -2,7 +2,6 @@
 
 import os
 import sys
-import weakref
 from collections.abc import Iterator
 from time import monotonic
 from typing import Any
@@ -11,6 +10,7 @@ from perfsdk.call_site import call_site
 from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION, DB_CLIENT_RETURNED_ROWS, OVERFLOW
 from perfsdk.recorder import Recorder
 from perfsdk.wrapping.fingerprint import MAX_READ_CHARACTERS, Shape, shape_of
+from perfsdk.wrapping.known_statements import add_source
 from perfsdk.wrapping.statement import CountRows, Statement
 from perfsdk.wrapping.statements import operation_name, single_table
 
@@ -151,7 +151,7 @@ class Databases:
         self._count_rows = count_rows
         self._known: dict[tuple[str, str, bool, bool], Operations] = {}
         self._stopped = False
-        _all.add(self)
+        add_source(self)
 
     def operations(
         self, system: str, namespace: str, *, is_leaf: bool, blocks: bool = True
@@ -198,16 +198,6 @@ class Databases:
         self._stopped = True
         for operations in list(self._known.values()):
             operations.stop()
-
-
-_all: weakref.WeakSet[Databases] = weakref.WeakSet()
-
-
-def statements_of(recorder: Recorder) -> Iterator[Statement]:
-    """All statements that are recorded there, of whatever library."""
-    for databases in list(_all):
-        if databases.recorder is recorder:
-            yield from databases.statements()
 
 
 def file_namespace(database: Any) -> str:
