@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "cachetools": ("calls", "collect_cachetools"),
     "lru_cache": ("calls", "collect_lru_cache"),
     "scrapes": ("scrapes", "collect"),
+    "stalls": ("stalls", "collect"),
     "imports": ("imports", "collect"),
 }
 """By name: module and function."""

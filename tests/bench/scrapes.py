@@ -1,13 +1,27 @@
 """What a scrape of many workers costs: ours beside prometheus_client's, with dead workers too."""
 
 import os
-import resource
+import re
+import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from tests.bench.child import in_child
-from tests.bench.figures import OURS, Report, goal_of, is_shown, problem, spread, table, turns
+from tests.bench.figures import (
+    OURS,
+    Goal,
+    Report,
+    goal_of,
+    is_shown,
+    problem,
+    ratio,
+    spread,
+    table,
+    turns,
+)
 from tests.bench.rounds import interleave
+from tests.e2e.running import start_exporter
 
 PROMETHEUS = "prometheus_client multi-process"
 
@@ -21,6 +35,13 @@ SIZES = {"small": (4, 100), "middle": (8, 1000), "large": (16, 5000)}
 """Live workers, and histogram series with 15 buckets in each of them."""
 DEAD = 500
 DEAD_SIZE = (8, 200)
+BESIDE_DEAD = " beside the dead"
+
+FORMATS = (
+    "text/plain",
+    "application/openmetrics-text",
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
+)
 
 ALL, SOME, NONE = "all changed", "1 % changed", "nothing changed"
 
@@ -90,9 +111,6 @@ def prepare_perfsdk(workers, series, dead):
                 worker.observe(every)
             figures[what] = scrape()
         figures[NONE] = scrape()
-        used = sum(path.stat().st_blocks * 512 for path in directory.iterdir())
-        figures["used MB"] = used / 1e6
-        figures["peak MB"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         return figures
 
     return turn
@@ -100,20 +118,10 @@ def prepare_perfsdk(workers, series, dead):
 
 def prepare_prometheus(workers, series, dead):
     from prometheus_client import CollectorRegistry, generate_latest
-    from prometheus_client.mmap_dict import MmapedDict, mmap_key
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    directory = os.environ["PROMETHEUS_MULTIPROC_DIR"]
-    bounds = [*map(str, BOUNDS), "+Inf"]
     for pid in range(workers + dead):
-        file = MmapedDict(f"{directory}/histogram_{pid}.db")
-        for values in label_values(series):
-            file.write_value(mmap_key(NAME, f"{NAME}_sum", LABELS, values, "Durations."), 0.06, 0.0)
-            for bound in bounds:
-                names, own = (*LABELS, "le"), (*values, bound)
-                key = mmap_key(NAME, f"{NAME}_bucket", names, own, "Durations.")
-                file.write_value(key, 1.0, 0.0)
-        file.close()
+        write_prometheus(pid, series)
 
     def turn():
         registry = CollectorRegistry()
@@ -125,10 +133,24 @@ def prepare_prometheus(workers, series, dead):
     return turn
 
 
+def write_prometheus(pid, series):
+    """The file of one worker, as prometheus_client writes it."""
+    from prometheus_client.mmap_dict import MmapedDict, mmap_key
+
+    file = MmapedDict(f"{os.environ['PROMETHEUS_MULTIPROC_DIR']}/histogram_{pid}.db")
+    for values in label_values(series):
+        file.write_value(mmap_key(NAME, f"{NAME}_sum", LABELS, values, "Durations."), 0.06, 0.0)
+        for bound in (*map(str, BOUNDS), "+Inf"):
+            names, own = (*LABELS, "le"), (*values, bound)
+            key = mmap_key(NAME, f"{NAME}_bucket", names, own, "Durations.")
+            file.write_value(key, 1.0, 0.0)
+    file.close()
+
+
 def prepare(subject, workers, series, dead=0):
-    """In a child: the files of all workers, and what reads them."""
-    make = prepare_perfsdk if subject == OURS else prepare_prometheus
-    turn = make(workers, series, dead)
+    """In a child: the files of all workers, and what reads them; `dead` ones for some subjects."""
+    make = prepare_prometheus if subject.startswith(PROMETHEUS) else prepare_perfsdk
+    turn = make(workers, series, dead if subject.endswith(BESIDE_DEAD) else 0)
     return turn, dict
 
 
@@ -146,29 +168,30 @@ def collect(options):
             label=f"scrapes {name}",
         )
     workers, series = DEAD_SIZE
-    for name, dead in (("alive alone", 0), (f"{DEAD} dead", 50 if options.quick else DEAD)):
-        samples[name] = interleave(
-            _start(workers=workers, series=series, dead=dead),
-            (OURS, PROMETHEUS),
-            rounds=rounds,
-            turns=5,
-            label=f"scrapes {name}",
-        )
+    dead = 50 if options.quick else DEAD
+    samples[f"{dead} dead"] = interleave(
+        _start(workers=workers, series=series, dead=dead),
+        [name + beside for name in (OURS, PROMETHEUS) for beside in ("", BESIDE_DEAD)],
+        rounds=rounds,
+        turns=5,
+        label=f"scrapes {dead} dead",
+    )
     rows = [row for name in samples for row in _rows(name, samples[name])]
     text = table(["size", "", "ms (quartiles)", "least ms", "of theirs"], rows)
     if "large" in samples:
         goals += [_goal(samples["large"], ALL, 100, 60), _goal(samples["large"], SOME, 30, 200)]
-        goals.append(_goal_of_memory(samples["large"]))
-    goals.append(_goal_of_dead(samples["alive alone"], samples[f"{DEAD} dead"]))
+        goals.append(_goal_of_memory(*SIZES["large"]))
+    goals.append(_goal_of_dead(samples[f"{dead} dead"], dead))
     return Report(f"### Scrapes, reading, adding up and text\n\n{text}", goals, samples)
 
 
 def _start(**arguments):
-    return in_child("scrapes", multiprocess=(PROMETHEUS,), **arguments)
+    return in_child("scrapes", multiprocess=(PROMETHEUS, PROMETHEUS + BESIDE_DEAD), **arguments)
 
 
 def _rows(name, samples):
-    size = f"{name}: {SIZES[name][0]} x {SIZES[name][1]}" if name in SIZES else name
+    workers, series = SIZES.get(name, DEAD_SIZE)
+    size = f"{name}: {workers} x {series}"
     for subject in samples:
         if why := problem(samples[subject]):
             yield [size, subject, why]
@@ -177,8 +200,9 @@ def _rows(name, samples):
             figures = turns(samples, subject, key)
             if figures:
                 row = [size, f"{subject}, {key}", f"{spread(figures):.1f}", f"{min(figures):.1f}"]
-                if subject == OURS and is_shown(samples, PROMETHEUS):
-                    theirs = min(turns(samples, PROMETHEUS, ALL))
+                other = subject.replace(OURS, PROMETHEUS)
+                if other != subject and is_shown(samples, other):
+                    theirs = min(turns(samples, other, ALL))
                     row.append(f"1/{theirs / min(figures):.0f}")
                 yield row
 
@@ -195,19 +219,38 @@ def _goal(samples, key, most_ms, least_ratio):
     return goal_of(what, goal, samples, (OURS, PROMETHEUS), judge)
 
 
-def _goal_of_memory(samples):
+def _goal_of_memory(workers, series):
+    """The peak of a real exporter that is asked for every format while everything changes."""
+    with tempfile.TemporaryDirectory(dir=_memory_directory()) as made:
+        directory = Path(made, "segments")
+        living = [Worker(directory, series) for _ in range(workers)]
+        used = sum(path.stat().st_blocks * 512 for path in directory.iterdir()) / 1e6
+        with start_exporter(directory, Path(made)) as exporter:
+            for accept in FORMATS * 3:
+                for worker in living:
+                    worker.observe()
+                request = urllib.request.Request(
+                    f"{exporter.url}/metrics", headers={"Accept": accept}
+                )
+                with urllib.request.urlopen(request, timeout=60) as response:
+                    assert len(response.read()) > series * 100
+            status = Path(f"/proc/{exporter.process.pid}/status").read_text()
+        for worker in living:
+            worker.writer.close()
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1e3
+    what = f"scrapes: memory of the exporter, {workers} x {series}"
+    measured = f"at most {peak:.0f} MB, {used:.0f} MB used by the segments"
+    return Goal(what, "<= 2 x used + 80 MB", measured, peak <= 2 * used + 80)
+
+
+def _memory_directory():
+    return "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def _goal_of_dead(samples, dead):
     def judge():
-        used, peak = (max(turns(samples, OURS, key)) for key in ("used MB", "peak MB"))
-        # The bench's own workers live in the same process.
-        return f"peak {peak:.0f} MB with the workers of the bench, {used:.0f} MB used", None
+        found = ratio(samples, OURS + BESIDE_DEAD, OURS, ALL)
+        return f"{found:.2f} times as long, by minima {found.least:.2f}", found.median <= 1.1
 
-    return goal_of("scrapes: memory", "<= 2 x used + 80 MB", samples, (OURS,), judge)
-
-
-def _goal_of_dead(alone, beside):
-    def judge():
-        before, after = (min(turns(samples, OURS, ALL)) for samples in (alone, beside))
-        return f"{before:.1f} ms, then {after:.1f} ms", after <= before * 1.1
-
-    what = f"scrapes: after {DEAD} dead workers as before they lived"
-    return goal_of(what, "within 10 %", beside, (OURS,), judge)
+    what = f"scrapes: after {dead} dead workers as before they lived"
+    return goal_of(what, "within 10 %", samples, (OURS, OURS + BESIDE_DEAD), judge)
