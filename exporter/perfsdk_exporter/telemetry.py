@@ -111,5 +111,6 @@ def _family(metric: Metric) -> Family:
         labels=tuple(metric.samples[0].labels) if metric.samples else (),
     )
     for sample in metric.samples:
-        family.values[tuple(sample.labels.values())] = float(sample.value)
+        if sample.name == family.name:  # a counter also tells when it was made
+            family.values[tuple(sample.labels.values())] = float(sample.value)
     return family

@@ -11,6 +11,7 @@ import pytest
 from perfsdk.catalog import Metric
 from perfsdk_exporter.collection import Collector
 from perfsdk_exporter.location import Location
+from perfsdk_exporter.reaping.reaper import Tally
 from tests.exporter.conftest import ACTIVE, REQUESTS, SECONDS, collecting
 
 
@@ -53,6 +54,25 @@ def test_the_age_of_the_oldest_is_on_the_clock_of_the_writers(
         write(segment_directory, (oldest, (), [begun]))
     age = totals(collector.collect())["oldest_seconds"][()]
     assert 10.0 <= age <= 10.0 + time.perf_counter() - start
+
+
+def test_it_tells_what_was_reaped(segment_directory, self_metric):
+    """As counts that begin at 0 and grow by what the reaper has done since."""
+    tally = Tally()
+    collector = Collector(Location(str(segment_directory), None), tally=tally)
+    counters = {
+        "segments_reaped_total": "segments",
+        "archive_series_dropped_total": "dropped_series",
+        "archives_damaged_total": "damaged_archives",
+        "reaping_failures_total": "failures",
+    }
+    for expected in (0.0, 3.0, 3.0):
+        for done in counters.values():
+            setattr(tally, done, int(expected))
+        collection = collector.collect()
+        found = {name: self_metric(collection, name) for name in counters}
+        assert {name: {"": expected} for name in counters} == found
+    collector.close()
 
 
 def test_it_tells_about_itself(write, segment_directory, collector, self_metric):
