@@ -9,6 +9,7 @@ https://docs.djangoproject.com/en/stable/howto/deployment/
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from types import MethodType
 from typing import Any
 
 from perfsdk import guard
@@ -125,7 +126,7 @@ def _make_asgi_call(patches: Patches, owner: type, wrapped: Serve) -> Serve:
 
 
 def _serve_wsgi(handler: Any, wrapped: Serve, measured: Measured) -> Serve:
-    app = functools.partial(wrapped, handler)
+    app = MethodType(wrapped, handler)
     measured.serve = wsgi.Middleware(app, measured.server, measured.find_route)
     return measured.serve
 

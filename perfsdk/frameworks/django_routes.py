@@ -39,22 +39,17 @@ class Template:
 
 
 class Templates:
-    """One `Template` for each route and view, found by what a match says in constant time."""
+    """One `Template` for each route and view, `known` by the route and the view's id."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], Template] = {}
+        self.known: dict[tuple[str, int], Template] = {}
 
     def find(self, match: Any) -> Any:
-        """The template of a match; the match itself where it tells none."""
+        """The template of a match that is not known; the match itself where it tells none."""
         route, view = getattr(match, "route", None), getattr(match, "func", None)
-        key = (route, id(view))
-        try:
-            return self._known[key]  # type: ignore[index] # another type is unknown, too
-        except KeyError:
-            pass
         if not isinstance(route, str):
             return match
-        return remember(self._known, (route, id(view)), Template(route, view))
+        return remember(self.known, (route, id(view)), Template(route, view))
 
 
 class RouteFinder:
@@ -91,13 +86,17 @@ class RouteFinder:
 def tell_match(wrapped: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Have `resolve_request` tell the exchange what it matched, or that it matched nothing."""
     templates = Templates()
+    known = templates.known
     unmatched = sys.modules["django.urls"].Resolver404
 
     @functools.wraps(wrapped)
     def resolve_request(self: Any, request: Any) -> Any:
         exchange = None
         try:
-            carrier = carrier_of(request)
+            # What `carrier_of` does, without the call.
+            carrier = getattr(request, "environ", None)
+            if carrier is None:
+                carrier = getattr(request, "scope", None)
             if carrier is not None:
                 exchange = carrier.get(EXCHANGE)
         except Exception:
@@ -110,7 +109,10 @@ def tell_match(wrapped: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             exchange.matched = UNMATCHED
             raise
         try:
-            exchange.matched = templates.find(match)
+            try:
+                exchange.matched = known[match.route, id(match.func)]
+            except (KeyError, TypeError, AttributeError):
+                exchange.matched = templates.find(match)
         except Exception:
             guard.failed("django.match")
         return match

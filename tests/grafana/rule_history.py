@@ -77,21 +77,30 @@ def _reads_others(file: Path) -> int:
 def fired(
     folder: Path, rules: Sequence[Path], every: str, cases: Sequence[Case], namespace: str = ""
 ) -> dict[int, list[Fired]]:
-    """Every alert that fires, by the minute at which it was looked.
+    """Every alert that fires for the cases, by the minute at which it was looked.
 
     Raises:
         AssertionError: promtool could not run the test, or says what is not understood here.
     """
     minutes = sorted({case.minute for case in cases})
+    return looked(folder, rules, every, minutes, input_series=history(cases, namespace))
+
+
+def looked(
+    folder: Path, rules: Sequence[Path], every: str, minutes: Sequence[int], **test: object
+) -> dict[int, list[Fired]]:
+    """Every alert that fires in a test with this input, by the minute at which it was looked.
+
+    Raises:
+        AssertionError: as for fired.
+    """
     # promtool names what fires where nothing is expected to.
     looks = [
         {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": []}
         for minute in minutes
         for name in ALERTS
     ]
-    words = promtool(
-        folder, rules, every, input_series=history(cases, namespace), alert_rule_test=looks
-    )
+    words = promtool(folder, rules, every, alert_rule_test=looks, **test)
     times = {_as_go_writes(minute): minute for minute in minutes}
     found: dict[int, list[Fired]] = {minute: [] for minute in minutes}
     before, *parts = re.split(r"(?=alertname: )", words)

@@ -6,12 +6,15 @@ import re
 from grafana.alerting.files import RULES
 from grafana.alerting.parameters import PARAMETERS
 from tests.grafana.boards import panels
+from tests.grafana.recorded import FIRES_WITHIN_MINUTES
 from tests.grafana.rule_history import ALERTS
 
 GRAFANA = RULES.parent
 BOARDS = {p.stem: json.loads(p.read_text()) for p in (GRAFANA / "dashboards").glob("*.json")}
 TEXT = (GRAFANA / "runbooks.md").read_text()
 PARTS = ["Means", "Look first", "Likely", "Do", "Silence"]
+SEEN = "It looked like"
+RECORDED = {alert for alerts in FIRES_WITHIN_MINUTES.values() for alert in alerts}
 
 
 def runbooks():
@@ -52,10 +55,14 @@ def test_every_alert_is_explained_and_leads_somewhere():
 
 
 def test_every_alert_has_a_runbook():
-    """One section for each alert, none for another, each with the same five parts."""
+    """One section for each alert, none for another, each with the same parts.
+
+    A sixth part tells of the recordings of those that have some.
+    """
     assert set(ALERTS) == set(runbooks())
     for name, text in runbooks().items():
-        assert PARTS == re.findall(r"^\*\*([A-Z][a-z ]+)\*\*", text, re.MULTILINE), name
+        expected = [*PARTS, SEEN] if name in RECORDED else PARTS
+        assert expected == re.findall(r"^\*\*([A-Z][a-z ]+)\*\*", text, re.MULTILINE), name
         assert 250 < len(text) < 2000, name
 
 
@@ -64,7 +71,7 @@ def test_a_runbook_begins_at_the_board_that_the_link_opens():
     for name, text in runbooks().items():
         first = re.search(r"^\*\*Look first\*\*: \*([^*]+)\*:? ", text, re.MULTILINE)
         assert title(BOARDS[ALERTS[name].board]) == first[1], name
-    named = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", TEXT)) - set(PARTS)
+    named = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", TEXT)) - {*PARTS, SEEN}
     assert set() == named - on_boards()
 
 
