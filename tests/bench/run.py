@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "lru_cache": ("calls", "collect_lru_cache"),
     "scrapes": ("scrapes", "collect"),
     "stalls": ("stalls", "collect"),
+    "sizing": ("sizing", "collect"),
     "imports": ("imports", "collect"),
 }
 """By name: module and function."""

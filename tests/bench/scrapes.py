@@ -221,7 +221,7 @@ def _goal(samples, key, most_ms, least_ratio):
 
 def _goal_of_memory(workers, series):
     """The peak of a real exporter that is asked for every format while everything changes."""
-    with tempfile.TemporaryDirectory(dir=_memory_directory()) as made:
+    with tempfile.TemporaryDirectory(dir=memory_directory()) as made:
         directory = Path(made, "segments")
         living = [Worker(directory, series) for _ in range(workers)]
         used = sum(path.stat().st_blocks * 512 for path in directory.iterdir()) / 1e6
@@ -243,7 +243,8 @@ def _goal_of_memory(workers, series):
     return Goal(what, "<= 2 x used + 80 MB", measured, peak <= 2 * used + 80)
 
 
-def _memory_directory():
+def memory_directory():
+    """Where files are in memory, so that no disk is measured; None where there is none."""
     return "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
