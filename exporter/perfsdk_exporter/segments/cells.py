@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Reals = NDArray[np.float64]
@@ -24,7 +23,9 @@ def gather(there: Reals, cells: Numbers, count: int) -> Reals:
         cells = np.minimum(cells, len(there) - count)
     if not len(cells):
         return np.empty((0, count))
-    gathered: Reals = sliding_window_view(there, count)[cells]
+    # From each cell on `count` of them: a view, which numpy's own function takes 30 us to make.
+    windows: Reals = np.ndarray((len(there) - count + 1, count), there.dtype, there, 0, (8, 8))
+    gathered: Reals = windows[cells]
     return gathered
 
 

@@ -93,7 +93,7 @@ class Totals:
             buckets = np.add.reduceat(buckets, [start for start, _ in member.spans], axis=1)
         low = low_parts(member, placement, at)
         for part in placement.parts:
-            chosen = np.flatnonzero(part[at] & valid)
+            chosen = _selection(part[at] & valid)
             rows = placement.rows[at[chosen]]
             self.buckets[rows] += buckets[chosen]
             sums.add(rows, cells[chosen, 0])
@@ -120,6 +120,11 @@ class Totals:
             self.slots[slots] += reading.blocks[counts]
         damaged = reading.block_rows[~counts & wanted]
         self.native[placement.rows[at[damaged]]] = False
+
+
+def _selection(chosen: Mask) -> Numbers | slice:
+    """What takes these of an array; all of them, as nearly always, without a copy."""
+    return slice(None) if chosen.all() else np.flatnonzero(chosen)
 
 
 def _grown(values: NDArray[Scalar], size: int) -> NDArray[Scalar]:
