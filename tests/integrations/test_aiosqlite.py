@@ -15,7 +15,7 @@ from perfsdk.integrations import sqlalchemy as sqlalchemy_integration
 from perfsdk.integrations import sqlite3 as sqlite3_integration
 from perfsdk.request import Account, current
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS, AsyncDatabaseContract
 

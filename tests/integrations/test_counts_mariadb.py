@@ -24,7 +24,7 @@ from perfsdk.integrations import aiomysql as aiomysql_integration
 from perfsdk.integrations import pymysql as pymysql_integration
 from perfsdk.integrations import sqlalchemy as sqlalchemy_integration
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS
 from tests.mariadb import start_mariadb

@@ -25,7 +25,7 @@ import pytest
 
 from perfsdk.integrations import INTEGRATIONS
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS
 from tests.integrations.postgresql_loads import (

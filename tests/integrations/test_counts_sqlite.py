@@ -20,7 +20,7 @@ import aiosqlite
 from perfsdk.integrations import aiosqlite as aiosqlite_integration
 from perfsdk.integrations import sqlite3 as sqlite3_integration
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS
 

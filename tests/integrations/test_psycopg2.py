@@ -18,7 +18,7 @@ from perfsdk.integrations import psycopg2_extras
 from perfsdk.integrations import sqlalchemy as sqlalchemy_integration
 from perfsdk.request import DB, Account, counted, current
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import DURATION, ROWS, DatabaseContract
 

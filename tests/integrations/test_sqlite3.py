@@ -14,7 +14,7 @@ from perfsdk.catalog import DB_CLIENT_OPERATION_DURATION
 from perfsdk.integrations import sqlite3 as integration
 from perfsdk.request import DB, Account, counted, current
 from perfsdk.testing import Recording
-from perfsdk.wrapping.dbapi import statements_of
+from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
 from tests.integrations.database_contract import ROWS, DatabaseContract
 

@@ -13,9 +13,9 @@ from perfsdk.wrapping.dbapi import (
     MAX_TEXTS,
     Databases,
     file_namespace,
-    statements_of,
 )
 from perfsdk.wrapping.fingerprint import MAX_READ_CHARACTERS
+from perfsdk.wrapping.known_statements import statements_of
 
 
 @pytest.fixture
