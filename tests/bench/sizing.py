@@ -3,24 +3,20 @@
 Unlike the other measurements it compares with nobody: it makes the tables of exporter/README.md.
 """
 
-import asyncio
-import os
 import re
-import sqlite3
 import statistics
 import tempfile
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager
-from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 
 from perfsdk.catalog import METRICS
-from tests.bench.applications import scope_of
 from tests.bench.figures import Report, table
 from tests.bench.scrapes import FORMATS, memory_directory
+from tests.bench.sized import Workers
 from tests.e2e.running import start_exporter
+from tests.servers import wait_until
 
 KINDS = ("HTTP", "HTTP, database", "HTTP, database, cache")
 ROUTES, WORKERS = (10, 100, 500), (1, 4, 16)
@@ -35,97 +31,6 @@ SCRAPES = 5
 
 ROUTE = 'http_route="/shops'
 NATIVE = {metric.name for metric in METRICS if metric.native}
-
-
-def make(kind, routes):
-    """An application whose routes answer after the calls that the kind names."""
-    from starlette.applications import Starlette
-    from starlette.responses import PlainTextResponse
-    from starlette.routing import Route
-
-    async def answer(_request):
-        if "database" in kind:
-            database().execute("select name from products where id = ?", (7,)).fetchall()
-        if "cache" in kind:
-            cached()(7)
-        return PlainTextResponse("well")
-
-    return Starlette(routes=[Route(f"/shops{n}/items/{{id}}", answer) for n in range(routes)])
-
-
-@cache
-def database():
-    """Made by the first request, so that it is measured."""
-    connection = sqlite3.connect(":memory:")
-    connection.execute("create table products (id integer primary key, name text)")
-    return connection
-
-
-@cache
-def cached():
-    """The same of a cached function."""
-    import cachetools
-
-    return cachetools.cached(cachetools.LRUCache(100))(str)
-
-
-def work(pipe, directory, kind, routes):
-    """A worker in a process of its own: asks each route so often as it is told, until it is 0."""
-    from perfsdk import instrument
-
-    app = instrument(make(kind, routes), directory=directory, service="sizing")
-
-    async def receive():
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(_message):
-        pass
-
-    async def ask(times):
-        for number in range(routes):
-            for _ in range(times):
-                await app(scope_of(f"/shops{number}/items/7"), receive, send)
-
-    pipe.send("ready")
-    while times := pipe.recv():
-        asyncio.run(ask(times))
-        pipe.send(times)
-    os._exit(0)
-
-
-class Workers:
-    """Processes that serve into one directory."""
-
-    def __init__(self, directory, kind, routes):
-        self._arguments = (str(directory), kind, routes)
-        self._pipes = []
-        self._processes = []
-
-    def grow(self, count):
-        """Have so many, each of whose routes was asked."""
-        context = get_context("spawn")
-        for _ in range(count - len(self._pipes)):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=work, args=(theirs, *self._arguments), daemon=True)
-            process.start()
-            assert ours.recv() == "ready"
-            self._pipes.append(ours)
-            self._processes.append(process)
-        self.ask(1)
-
-    def ask(self, times, only_first=False):
-        """Let them ask each of their routes."""
-        asked = self._pipes[:1] if only_first else self._pipes
-        for pipe in asked:
-            pipe.send(times)
-        for pipe in asked:
-            pipe.recv()
-
-    def end(self):
-        for pipe in self._pipes:
-            pipe.send(0)
-        for process in self._processes:
-            process.join(10)
 
 
 @contextmanager
@@ -147,6 +52,16 @@ def page(exporter, accept, encoding="identity"):
     request = urllib.request.Request(f"{exporter.url}/metrics", headers=headers)
     with urllib.request.urlopen(request, timeout=60) as response:
         return response.read()
+
+
+def page_of(workers, exporter):
+    """The page in text, when so many workers tell of their processes; they take some seconds."""
+
+    def told():
+        text = page(exporter, TEXT)
+        return text if text.count(b"\nprocess_start_time_seconds{") == workers else None
+
+    return wait_until(told, 60, f"{workers} workers")
 
 
 def series(text):
@@ -184,7 +99,7 @@ def of_a_route(kind):
     sizes = []
     for routes in (FEW, MANY):
         with serving(kind, routes) as (_, directory, exporter):
-            of_routes, others = series(page(exporter, TEXT))
+            of_routes, others = series(page_of(1, exporter))
             sizes.append(segment_bytes(directory))
     each = (sizes[1] - sizes[0]) / (MANY - FEW)
     slopes = [*(count / MANY for count in of_routes), each]
@@ -196,7 +111,7 @@ def of_scrapes(routes, counts):
     with serving(KINDS[-1], routes) as (workers, directory, exporter):
         for count in counts:
             workers.grow(count)
-            of_routes, others = series(page(exporter, TEXT))
+            of_routes, others = series(page_of(count, exporter))
             figures = {"series": [sum(both) for both in zip(of_routes, others, strict=True)]}
             figures["segment"] = segment_bytes(directory)
             for accept in FORMATS:
@@ -229,8 +144,8 @@ def collect(options):
             row += [f"{slope:.0f}", f"{base:.0f}"]
         row += [f"{slopes[2] / 1e3:.1f}", f"{bases[2] / 1e3:.0f}"]
         rows.append(row)
-    headers = ["", "series of a route, classic", "beside them", "series of a route, native"]
-    headers += ["beside them", "KB of a worker's segment, each route", "KB beside them"]
+    headers = ["", "series of a route", "beside them", "with native histograms", "beside them"]
+    headers += ["KB of a worker's segment, each route", "KB beside them"]
     texts = ["### Sizes: series and memory\n", table(headers, rows)]
     rows = []
     for routes in ROUTES[:1] if options.quick else ROUTES:
