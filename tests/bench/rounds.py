@@ -110,8 +110,8 @@ def environment(stack: ExitStack, *, multiprocess: bool = False) -> dict[str, st
 
     Memory for all alike: what a disk costs is no property of a library.
     """
-    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
-    directory = stack.enter_context(TemporaryDirectory(prefix="perfsdk-bench-", dir=memory))
+    made = TemporaryDirectory(prefix="perfsdk-bench-", dir=memory_directory())
+    directory = stack.enter_context(made)
     variables = {k: v for k, v in os.environ.items() if not k.startswith(DROPPED_VARIABLES)}
     variables["PERFSDK_DIR"] = f"{directory}/segments"
     if multiprocess:
@@ -119,6 +119,11 @@ def environment(stack: ExitStack, *, multiprocess: bool = False) -> dict[str, st
         files.mkdir()
         variables["PROMETHEUS_MULTIPROC_DIR"] = str(files)
     return variables
+
+
+def memory_directory() -> Path | None:
+    """Where files are in memory, so that no disk is measured; None where that cannot be had."""
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
 
 
 def last_line(text: str) -> str:

@@ -7,13 +7,13 @@ import re
 import statistics
 import tempfile
 import time
-import urllib.request
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from perfsdk.catalog import METRICS
 from tests.bench.figures import Report, table
-from tests.bench.scrapes import FORMATS, memory_directory
+from tests.bench.rounds import memory_directory
+from tests.bench.scrapes import FORMATS, memory_megabytes, page
 from tests.bench.sized import Workers
 from tests.e2e.running import start_exporter
 from tests.servers import wait_until
@@ -44,14 +44,6 @@ def serving(kind, routes):
         workers.grow(1)
         workers.ask(WARM_REQUESTS, only_first=True)
         yield workers, directory, stack.enter_context(start_exporter(directory, Path(made)))
-
-
-def page(exporter, accept, encoding="identity"):
-    """The body of a scrape as it goes over the network."""
-    headers = {"Accept": accept, "Accept-Encoding": encoding}
-    request = urllib.request.Request(f"{exporter.url}/metrics", headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        return response.read()
 
 
 def page_of(workers, exporter):
@@ -89,11 +81,6 @@ def cpu_milliseconds(pid):
     return time.clock_gettime((~pid << 3) | 2) * 1e3
 
 
-def memory_megabytes(pid):
-    """What of a process is in memory now."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1e3
-
-
 def of_a_route(kind):
     """Series, classic and native, and bytes of a worker: of a route, and of all but the routes."""
     sizes = []
@@ -119,7 +106,7 @@ def of_scrapes(routes, counts):
                 figures[NAMES[accept]] = f"{plain / 1e3:,.0f} / {zipped / 1e3:,.0f}"
             for accept in FORMATS:
                 figures[f"{NAMES[accept]} ms"] = _milliseconds(workers, exporter, accept)
-            figures["memory"] = memory_megabytes(exporter.process.pid)
+            figures["memory"] = memory_megabytes(exporter.process.pid, "VmRSS")
             yield count, figures
 
 

@@ -117,6 +117,25 @@ class DatabaseContract(IntegrationContract):
         assert blocking == ("blocking_in_loop" in {kind for _, kind in account.queries.findings})
 
 
+class CursorContract(DatabaseContract):
+    """The same for a DB-API driver that takes `%s` and is asked by a new cursor each time."""
+
+    def execute(self, client, statement):
+        cursor = client.cursor()
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else None
+
+    def execute_many(self, client, number):
+        sets = [(n, f"name {n}") for n in range(number)]
+        client.cursor().executemany("INSERT INTO items VALUES (%s, %s)", sets)
+
+    def succeed(self, client):
+        return self.execute(client, "SELECT count(*) FROM items")
+
+    def fail(self, client):
+        client.cursor().execute("INSERT INTO items VALUES (NULL, 'a')")
+
+
 class AsyncDatabaseContract(DatabaseContract, AsyncIntegrationContract):
     """The same for a driver whose calls are awaited."""
 

@@ -12,7 +12,7 @@ from perfsdk.request import Account, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.database_contract import DURATION, ROWS, DatabaseContract, counts
+from tests.integrations.database_contract import DURATION, ROWS, CursorContract, counts
 
 SYSTEM = {"db_system_name": "mariadb", "db_namespace": "shop"}
 
@@ -62,31 +62,16 @@ class Driver:
         return connection
 
 
-class MysqlContract(Items, Driver, DatabaseContract):
+class MysqlContract(Items, Driver, CursorContract):
     """The contract on a temporary table."""
 
     def client(self):
         return closing(self.connect(self.server))
 
-    def execute(self, client, statement):
-        cursor = client.cursor()
-        cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else None
-
-    def execute_many(self, client, number):
-        sets = [(n, f"name {n}") for n in range(number)]
-        client.cursor().executemany("INSERT INTO items VALUES (%s, %s)", sets)
-
-    def succeed(self, client):
-        return self.execute(client, "SELECT count(*) FROM items")
-
     def succeed_inside_with(self, client):
         with client.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM items")
             return cursor.fetchall()
-
-    def fail(self, client):
-        client.cursor().execute("INSERT INTO items VALUES (NULL, 'a')")
 
     def vary(self, client, number):
         client.cursor().execute("SELECT name FROM items WHERE id = %s", (number,))

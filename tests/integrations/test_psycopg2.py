@@ -20,13 +20,13 @@ from perfsdk.request import DB, Account, counted, current
 from perfsdk.testing import Recording
 from perfsdk.wrapping.known_statements import statements_of
 from perfsdk.wrapping.patches import Patches
-from tests.integrations.database_contract import DURATION, ROWS, DatabaseContract
+from tests.integrations.database_contract import DURATION, ROWS, CursorContract
 
 SYSTEM = {"db_system_name": "postgresql", "db_namespace": "shop"}
 SELECT = "SELECT name FROM items WHERE id = %s"
 
 
-class TestContract(DatabaseContract):
+class TestContract(CursorContract):
     """The contract on a temporary table."""
 
     library = "psycopg2"
@@ -58,25 +58,10 @@ class TestContract(DatabaseContract):
             connection.cursor().execute("CREATE TEMP TABLE items (id integer NOT NULL, name text)")
             yield connection
 
-    def execute(self, client, statement):
-        cursor = client.cursor()
-        cursor.execute(statement)
-        return cursor.fetchall() if cursor.description else None
-
-    def execute_many(self, client, number):
-        sets = [(n, f"name {n}") for n in range(number)]
-        client.cursor().executemany("INSERT INTO items VALUES (%s, %s)", sets)
-
-    def succeed(self, client):
-        return self.execute(client, "SELECT count(*) FROM items")
-
     def succeed_inside_with(self, client):
         with client, client.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM items")
             return cursor.fetchall()
-
-    def fail(self, client):
-        client.cursor().execute("INSERT INTO items VALUES (NULL, 'a')")
 
     def vary(self, client, number):
         cursor = client.cursor()
